@@ -1,0 +1,48 @@
+# Entry points. Everything a target needs it installs itself; see README.md.
+SHELL := /bin/bash
+PY := .venv/bin/python
+CLUSTER_TOOL := $(PY) -m hack.cluster
+
+.PHONY: help venv check lint unit test demo demo-clean cluster-up cluster-down lock crds clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
+
+venv: .venv/.stamp
+.venv/.stamp: requirements/dev.txt requirements/bootstrap.txt pyproject.toml
+	@hack/venv.sh
+
+check: venv lint unit  ## lint, types, unit and property tests, CRDs up to date (< 3 min)
+
+lint: venv
+	@.venv/bin/ruff check --quiet . && .venv/bin/ruff format --check --quiet .
+	@.venv/bin/mypy --no-error-summary
+	@.venv/bin/lint-imports --no-logo 2>&1 | tail -n 1
+	@$(PY) -m penstock.api.crdgen --check
+
+unit: venv
+	@.venv/bin/pytest -q tests/unit tests/property
+
+test: venv  ## every test layer there is, from nothing
+	@hack/test.sh
+
+demo: venv  ## a real cluster, the operator, a model trained on real flights, predictions through Envoy
+	@$(PY) -m hack.demo
+
+demo-clean: venv  ## removes what the demo put into the cluster
+	@$(PY) -m hack.demo --clean
+
+cluster-up: venv  ## starts the local cluster (or checks the one named by CLUSTER=existing)
+	@$(CLUSTER_TOOL) up
+
+cluster-down: venv  ## stops it: no process, mount or network device is left
+	@$(CLUSTER_TOOL) down
+
+crds: venv  ## writes crds/ and the chart's copies from the pydantic types
+	@$(PY) -m penstock.api.crdgen
+
+lock: venv  ## re-resolves the hash-pinned requirements
+	@hack/lock.sh
+
+clean:  ## removes the virtual environment (the tool cache stays in ~/.cache/penstock)
+	@rm -rf .venv

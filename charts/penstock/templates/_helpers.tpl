@@ -1,0 +1,24 @@
+{{- define "penstock.name" -}}penstock-operator{{- end -}}
+
+{{- define "penstock.labels" -}}
+app.kubernetes.io/name: {{ include "penstock.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: penstock
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end -}}
+
+{{- define "penstock.selector" -}}
+app.kubernetes.io/name: {{ include "penstock.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "penstock.account" -}}
+system:serviceaccount:{{ .Release.Namespace }}:{{ include "penstock.name" . }}
+{{- end -}}
+
+{{- define "penstock.config" -}}
+{{- $gateway := dict "namespace" .Values.gateway.namespace "name" .Values.gateway.name "sectionName" .Values.gateway.sectionName "url" .Values.gateway.url "probeUrl" .Values.gateway.probeUrl -}}
+{{- dict "runtimeImage" (required "image.runtime is required: the model server's image as NAME@sha256:DIGEST" .Values.image.runtime) "imagePullPolicy" .Values.image.pullPolicy "gateway" $gateway "insecureRegistries" .Values.insecureRegistries "workers" .Values.workers "writesPerSecond" .Values.writesPerSecond "writeBurst" .Values.writeBurst | mustToPrettyJson -}}
+{{- end -}}

@@ -1,0 +1,127 @@
+"""What the local cluster has besides Kubernetes: an OCI registry, the Gateway API and Envoy Gateway."""
+
+import json
+import string
+import subprocess
+import tempfile
+from pathlib import Path
+
+from hack.cluster import build, kind
+from hack.cluster.addons import chart
+from hack.cluster.addons.images import recipes
+from hack.cluster.console import ClusterError, Stopwatch
+from hack.cluster.handle import Cluster
+from hack.cluster.images.builder import build as build_image
+from hack.cluster.images.loader import load, node_ctr
+from hack.cluster.images.recipe import key_of
+
+__all__ = ["install"]
+
+_HERE = Path(__file__).parent
+_SYSTEM = "envoy-gateway-system"
+_KIND_FOLDER = Path("/var/local/penstock-registry")
+_SECONDS = 180
+
+
+def install(cluster: Cluster) -> None:
+    """Installs what is missing and returns when registry and Gateway are ready; quick when all is there.
+
+    Raises ClusterError with one sentence that says what to do.
+    """
+    watch = Stopwatch()
+    references = _load_images(cluster)
+    folder = _KIND_FOLDER if cluster.provider == "kind" else cluster.state_dir / "registry"
+    values = {"node": _node(cluster), "node_ip": cluster.node_ip, "registry_folder": str(folder), **references}
+    chart_values = chart.values(references["envoy_gateway_image"])
+    manifests = [(_HERE / name).read_text() for name in ("volume.yaml", "registry.yaml", "gateway.yaml")]
+    # Noted on the Gateway, so that the next `install` has only to look whether everything is still ready.
+    values["fingerprint"] = key_of(*manifests, json.dumps([values, chart_values], sort_keys=True))
+    volume, registry, gateway = (string.Template(text).substitute(values) for text in manifests)
+    if _noted(cluster) == values["fingerprint"] and _ready(cluster, seconds=1):
+        return
+    _make_folder(cluster, folder)
+    _drop_released_volume(cluster)
+    _apply(cluster, f"{volume}---\n{registry}")
+    _apply_definitions(cluster)
+    watch.stage("Gateway API is defined")
+    _install_chart(cluster, references["envoy_gateway_image"], chart_values)
+    watch.stage("Envoy Gateway runs")
+    _apply(cluster, gateway)
+    if not _ready(cluster, seconds=_SECONDS):
+        raise ClusterError(
+            f"Registry or Gateway were not ready after {_SECONDS} s; see what holds them with: "
+            f"kubectl get pods,gateways -A --kubeconfig {cluster.kubeconfig}"
+        )
+    watch.stage(f"registry answers at {cluster.registry}, the Gateway at {cluster.gateway_url}")
+
+
+def _load_images(cluster: Cluster) -> dict[str, str]:
+    """Returns <name>_image -> pinned reference, the names of the manifests' placeholders."""
+    ctr = node_ctr(cluster)
+    images = [build_image(recipe) for recipe in recipes()]
+    load(ctr, images)
+    return {image.name.replace("-", "_") + "_image": image.reference for image in images}
+
+
+def _node(cluster: Cluster) -> str:
+    return cluster.kubectl("get", "nodes", "-o", r"jsonpath={.items[0].metadata.labels.kubernetes\.io/hostname}")
+
+
+def _noted(cluster: Cluster) -> str:
+    path = r"jsonpath={.metadata.annotations.penstock\.dev/addons}"
+    return cluster.kubectl("-n", "penstock-gateway", "get", "gateway/penstock", "-o", path, check=False)
+
+
+def _ready(cluster: Cluster, *, seconds: int) -> bool:
+    """Whether everything is ready before `seconds` have passed for each part."""
+    envoy = "--selector=gateway.envoyproxy.io/owning-gateway-name=penstock"
+    questions = (
+        ("-n", "penstock-registry", "rollout", "status", "deployment/registry"),
+        ("-n", _SYSTEM, "rollout", "status", "deployment/envoy-gateway"),
+        ("-n", "penstock-gateway", "wait", "--for=condition=Programmed", "gateway/penstock"),
+        ("-n", _SYSTEM, "rollout", "status", "deployment", envoy),
+    )
+    answers = (cluster.kubectl(*question, f"--timeout={seconds}s", check=False) for question in questions)
+    return all(_success(answer) for answer in answers)
+
+
+def _success(answer: str) -> bool:
+    return "successfully rolled out" in answer or "condition met" in answer
+
+
+def _make_folder(cluster: Cluster, folder: Path) -> None:
+    if cluster.provider == "kind":
+        subprocess.run(["docker", "exec", f"{kind.NAME}-control-plane", "mkdir", "-p", folder], check=True)
+    else:
+        folder.mkdir(exist_ok=True)
+
+
+def _drop_released_volume(cluster: Cluster) -> None:
+    """A volume whose claim was deleted with its namespace binds no other; its folder stays."""
+    volume = "persistentvolume/penstock-registry"
+    if cluster.kubectl("get", volume, "-o", "jsonpath={.status.phase}", check=False) == "Released":
+        cluster.kubectl("delete", volume)
+
+
+def _apply(cluster: Cluster, manifest: str) -> None:
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=manifest)
+
+
+def _apply_definitions(cluster: Cluster) -> None:
+    files = [f"--filename={file}" for file in chart.crds()]
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", *files)
+    names = ("gateways.gateway.networking.k8s.io", "envoyproxies.gateway.envoyproxy.io")
+    definitions = [f"customresourcedefinition/{name}" for name in names]
+    cluster.kubectl("wait", "--for=condition=Established", *definitions, "--timeout=60s")
+
+
+def _install_chart(cluster: Cluster, image: str, values: dict[str, object]) -> None:
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(values, file)
+        file.flush()
+        options = ["--namespace", _SYSTEM, "--create-namespace", "--values", file.name, "--history-max", "2"]
+        waiting = ["--wait", "--timeout", f"{_SECONDS}s", "--kubeconfig", str(cluster.kubeconfig)]
+        upgrade = ["upgrade", "--install", "eg", str(chart.chart(image)), *options, *waiting]
+        done = subprocess.run([build.binary("helm"), *upgrade], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ClusterError(f"Envoy Gateway could not be installed: {done.stderr.strip()}")

@@ -1,0 +1,113 @@
+"""Builds images with buildah into OCI layouts in the cache, once per content."""
+
+import dataclasses
+import fcntl
+import json
+import subprocess
+from pathlib import Path
+
+from hack.cluster.console import ClusterError, Stopwatch
+from hack.cluster.images import base
+from hack.cluster.images.recipe import DOMAIN, Recipe, command, folder, key_of
+
+_PUSHED = "image"
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """A built image: its name, the digest of its manifest, and the folder of its OCI layout."""
+
+    name: str
+    digest: str
+    layout: Path
+
+    @property
+    def reference(self) -> str:
+        """The pinned reference for a pod: penstock.local/<name>@sha256:<64 hex>."""
+        return f"{DOMAIN}/{self.name}@{self.digest}"
+
+
+def build(recipe: Recipe) -> Image:
+    """The image of a recipe; runs buildah only when the Dockerfile or something it copies has changed.
+
+    Two processes that ask for the same image build it once. Raises ClusterError when a tool is missing or fails.
+    """
+    layout = folder("layout") / recipe.name
+    record = folder("record") / recipe.name
+    key = key_of(recipe.dockerfile.read_bytes(), recipe.key(), base.reference() if recipe.on_python_base else "")
+    with (folder("record") / f".{recipe.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        built_key, _, digest = record.read_text().partition(" ") if record.exists() else ("", "", "")
+        if built_key != key or not (layout / "index.json").exists():
+            watch = Stopwatch()
+            digest = _build(recipe, layout)
+            record.write_text(f"{key} {digest}")
+            size = sum(blob.stat().st_size for blob in (layout / "blobs" / "sha256").iterdir())
+            watch.stage(f"{recipe.name} image: built, {size / 1e6:.1f} MB")
+    return Image(recipe.name, digest, layout)
+
+
+def blob(layout: Path, digest: str) -> Path:
+    """The file of a blob of an OCI layout."""
+    return layout / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+
+def blobs_of(layout: Path, digest: str) -> list[str]:
+    """The digests of an image's layers, its configuration and, last, its manifest."""
+    manifest = json.loads(blob(layout, digest).read_bytes())
+    return [*(layer["digest"] for layer in manifest["layers"]), manifest["config"]["digest"], digest]
+
+
+def _build(recipe: Recipe, layout: Path) -> str:
+    tag = f"{DOMAIN}/{recipe.name}:latest"
+    _bud(recipe, tag)
+    # zstd at its fastest: a third of gzip's time for the same size.
+    compression = ["--compression-format", "zstd", "--compression-level", "1"]
+    _buildah("push", "--quiet", *compression, tag, f"oci:{layout}:{_PUSHED}")
+    return _keep_only_pushed(layout)
+
+
+def _bud(recipe: Recipe, tag: str) -> None:
+    arguments: list[str] = []
+    if recipe.on_python_base:
+        _ensure_base()
+        arguments = ["--layers", "--build-arg", f"BASE={base.reference()}"]
+    # The fixed time makes the digest a function of the content.
+    fixed = ["--quiet", "--pull-never", "--timestamp", "0", "--format", "oci"]
+    _buildah("bud", *fixed, *arguments, "--file", str(recipe.dockerfile), "--tag", tag, str(recipe.context()))
+
+
+def _ensure_base() -> None:
+    if _buildah_answer("images", "--quiet", base.reference()).returncode:
+        _bud(base.recipe(), base.reference())
+
+
+def _keep_only_pushed(layout: Path) -> str:
+    """Drops what earlier pushes left in the layout; returns the digest of the manifest just pushed."""
+    index_file = layout / "index.json"
+    index = json.loads(index_file.read_bytes())
+    pushed = [
+        entry
+        for entry in index["manifests"]
+        if entry.get("annotations", {}).get("org.opencontainers.image.ref.name") == _PUSHED
+    ]
+    index_file.write_text(json.dumps({**index, "manifests": pushed}))
+    digest = str(pushed[0]["digest"])
+    wanted = {blob(layout, kept) for kept in blobs_of(layout, digest)}
+    for file in (layout / "blobs" / "sha256").iterdir():
+        if file not in wanted:
+            file.unlink()
+    return digest
+
+
+def _buildah_answer(*arguments: str) -> subprocess.CompletedProcess[str]:
+    store = folder("buildah")
+    tool = [command("buildah", "buildah"), "--root", str(store / "root"), "--runroot", str(store / "run")]
+    return subprocess.run([*tool, *arguments], capture_output=True, text=True, check=False)
+
+
+def _buildah(*arguments: str) -> None:
+    answer = _buildah_answer(*arguments)
+    if answer.returncode:
+        last = (answer.stderr.strip().splitlines() or ["no output"])[-1]
+        raise ClusterError(f"buildah {arguments[0]} failed for {arguments[-1]}: {last}")

@@ -1,0 +1,193 @@
+"""Condition types, their reasons with the sentence each one says, and how a condition is set."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from penstock.api.v1alpha1.base import ApiType
+from penstock.api.v1alpha1.fields import MESSAGE_LIMIT, CamelCaseWord, Count, Message, Timestamp
+
+
+class ConditionType(StrEnum):
+    """What a condition is about, in the order in which `status.conditions` lists them."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    PROGRESSING = "Progressing"
+    SPEC_SERVED = "SpecServed"
+    CANDIDATE_REJECTED = "CandidateRejected"
+    CONFLICT = "Conflict"
+    POLICY_MISSING = "PolicyMissing"
+
+
+class ConditionStatus(StrEnum):
+    """Whether a condition holds."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Reason(StrEnum):
+    """Why a condition has its status; part of the API, so that alerts may match on it."""
+
+    PENDING = "Pending"
+    DEPLOYING = "Deploying"
+    PROGRESSING = "Progressing"
+    SERVING = "Serving"
+    COMPLETE = "Complete"
+    PROMOTING = "Promoting"
+    ROLLING_BACK = "RollingBack"
+    SUSPENDED = "Suspended"
+    SUPERSEDED = "Superseded"
+
+    DIGEST_MISMATCH = "DigestMismatch"
+    ARTIFACT_NOT_FOUND = "ArtifactNotFound"
+    ARTIFACT_UNAVAILABLE = "ArtifactUnavailable"
+    UNSAFE_FORMAT = "UnsafeFormat"
+    LOAD_FAILED = "LoadFailed"
+    CRASH_LOOP = "CrashLoop"
+    IMAGE_PULL = "ImagePull"
+    QUOTA = "Quota"
+    UNSCHEDULABLE = "Unschedulable"
+    SMOKE_FAILED = "SmokeFailed"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+
+    ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
+    GATEWAY_MISSING = "GatewayMissing"
+    ROUTING_UNSUPPORTED = "RoutingUnsupported"
+
+    UNAVAILABLE = "Unavailable"
+    PREVIOUS_TERMINATING = "PreviousTerminating"
+    CONFLICT = "Conflict"
+    STATE_LOST = "StateLost"
+    POLICY_MISSING = "PolicyMissing"
+
+
+SENTENCES: dict[Reason, str] = {
+    Reason.PENDING: "{subject} waits for the operator to look at it",
+    Reason.DEPLOYING: "{subject} is starting",
+    Reason.PROGRESSING: "{subject} is on its way to serving",
+    Reason.SERVING: "{subject} serves all traffic",
+    Reason.COMPLETE: "{subject} is rolled out; nothing is left to do",
+    Reason.PROMOTING: "{subject} is ready and is being given the traffic",
+    Reason.ROLLING_BACK: "{subject} is taken back; the traffic returns to the stable revision",
+    Reason.SUSPENDED: "{subject} waits because spec.suspend is true; set it to false to go on",
+    Reason.SUPERSEDED: "{subject} was replaced by a newer one before it served",
+    Reason.DIGEST_MISMATCH: (
+        "The bytes of {subject} do not have the digest in spec.artifact.digest; correct the digest or the artifact"
+    ),
+    Reason.ARTIFACT_NOT_FOUND: "The artifact of {subject} does not exist; correct spec.artifact.uri",
+    Reason.ARTIFACT_UNAVAILABLE: "The artifact of {subject} cannot be read now; the download is tried again",
+    Reason.UNSAFE_FORMAT: (
+        "The artifact of {subject} holds something its format does not allow; export the model again without it"
+    ),
+    Reason.LOAD_FAILED: "The model server cannot load {subject}; see the logs of its pods",
+    Reason.CRASH_LOOP: "The container of {subject} keeps exiting; see the logs of its pods",
+    Reason.IMAGE_PULL: ("An image of {subject} cannot be pulled; check its name and spec.serving.pod.imagePullSecrets"),
+    Reason.QUOTA: (
+        "The namespace's quota has no room for {subject}; raise the quota or lower spec.serving.resources or replicas"
+    ),
+    Reason.UNSCHEDULABLE: (
+        "No node can take a pod of {subject}; check spec.serving.resources and spec.serving.pod, or add nodes"
+    ),
+    Reason.SMOKE_FAILED: "{subject} started but did not answer its test prediction; see the logs of its pods",
+    Reason.DEADLINE_EXCEEDED: (
+        "{subject} was not ready within spec.rollout.stageDeadlineSeconds; see the events of its pods"
+    ),
+    Reason.ROUTE_NOT_ACCEPTED: (
+        "The Gateway does not accept the route of {subject}; check spec.route and the Gateway's listeners"
+    ),
+    Reason.GATEWAY_MISSING: ("The Gateway of {subject} does not exist; create it or correct spec.route.gatewayRef"),
+    Reason.ROUTING_UNSUPPORTED: (
+        "The Gateway of {subject} cannot do what spec.route asks; choose another Gateway in spec.route.gatewayRef"
+    ),
+    Reason.UNAVAILABLE: "No pod of {subject} is ready; see the events and logs of its pods",
+    Reason.PREVIOUS_TERMINATING: ("{subject} waits until the objects of a deleted Model of the same name are gone"),
+    Reason.CONFLICT: (
+        "An object that {subject} needs exists already and belongs to somebody else; rename or delete one of them"
+    ),
+    Reason.STATE_LOST: (
+        "The decision log of {subject} does not explain what the cluster runs; traffic is kept as it is, "
+        "restore the DecisionRecords"
+    ),
+    Reason.POLICY_MISSING: (
+        "The admission policies of Penstock are missing or altered; install the chart's policies again"
+    ),
+}
+"""The sentence of each reason; {subject} is a revision or the Model. It says what to do where a person can act."""
+
+
+class Condition(ApiType):
+    """One observation of the Model in the form of metav1.Condition."""
+
+    type: CamelCaseWord
+    """What the condition is about, such as Ready."""
+    status: ConditionStatus
+    """Whether it holds: True, False or Unknown."""
+    observed_generation: Count | None = None
+    """The metadata.generation that was looked at."""
+    last_transition_time: Timestamp
+    """When the status last changed."""
+    reason: CamelCaseWord
+    """One CamelCase word that says why."""
+    message: Message
+    """One sentence for people: what is so and what to do."""
+
+
+def describe(reason: Reason, *, revision: str | None = None, detail: str | None = None) -> str:
+    """Return the sentence of `reason` about a revision, or the Model where none is named.
+
+    `detail` (an error text, a number) is added in parentheses, on one line and without control characters.
+    """
+    sentence = SENTENCES[reason].format(subject=f"revision {revision}" if revision else "the Model")
+    sentence = sentence[0].upper() + sentence[1:]
+    if detail:
+        sentence += f" ({_one_line(detail)})"
+    return _within_limit(sentence)
+
+
+def find_condition(conditions: Sequence[Condition], type: str) -> Condition | None:
+    """Return the condition of that type, if there is one."""
+    return next((condition for condition in conditions if condition.type == type), None)
+
+
+def set_condition(
+    conditions: Sequence[Condition],
+    type: ConditionType,
+    status: ConditionStatus,
+    reason: str,
+    message: str,
+    *,
+    generation: int,
+    now: datetime,
+) -> list[Condition]:
+    """Return `conditions` with one of them set, in the order of ConditionType; unknown types come last.
+
+    `now` (aware) becomes lastTransitionTime only if the status changes. The result equals the input
+    if nothing changed, so that callers can compare before they write.
+    """
+    previous = find_condition(conditions, type)
+    kept = previous is not None and previous.status == status
+    changed = Condition(
+        type=type.value,
+        status=status,
+        observed_generation=generation,
+        last_transition_time=previous.last_transition_time if previous is not None and kept else now,
+        reason=str(reason),
+        message=_within_limit(message),
+    )
+    others = [condition for condition in conditions if condition.type != type]
+    return sorted([*others, changed], key=lambda condition: _POSITION.get(condition.type, len(_POSITION)))
+
+
+_POSITION: dict[str, int] = {type_.value: position for position, type_ in enumerate(ConditionType)}
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def _within_limit(text: str) -> str:
+    return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"

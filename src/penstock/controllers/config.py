@@ -1,0 +1,53 @@
+"""What an administrator sets: the operator's configuration, read once at start."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from penstock.api.v1alpha1.fields import ImageByDigest
+
+CONFIG_FILE = "PENSTOCK_CONFIG"
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class GatewaySettings(_Settings):
+    """The Gateway of Models that name none.
+
+    `url`: how clients outside the cluster reach it, for `status.url`; derived from the Gateway's
+    own address if empty. `probe_url`: how the operator reaches it; as `url` if empty.
+    """
+
+    namespace: str = ""
+    name: str = ""
+    section_name: str = ""
+    url: str = ""
+    probe_url: str = ""
+
+
+class OperatorConfig(_Settings):
+    """The whole configuration; unknown keys are refused so that a typing error is noticed."""
+
+    runtime_image: ImageByDigest
+    image_pull_policy: str = "IfNotPresent"
+    gateway: GatewaySettings = GatewaySettings()
+    insecure_registries: tuple[str, ...] = ()
+    workers: Annotated[int, Field(ge=1, le=256)] = 16
+    writes_per_second: Annotated[float, Field(gt=0)] = 200.0
+    write_burst: Annotated[int, Field(ge=1)] = 400
+    prune_seconds: Annotated[float, Field(gt=0)] = 300.0
+
+    @classmethod
+    def load(cls) -> OperatorConfig:
+        """Read the JSON file that the environment variable PENSTOCK_CONFIG names."""
+        path = os.environ.get(CONFIG_FILE)
+        if not path:
+            raise SystemExit(f"{CONFIG_FILE} must name the operator's configuration file; the Helm chart sets it.")
+        return cls.model_validate_json(Path(path).read_bytes())

@@ -1,0 +1,200 @@
+"""Builders of a Model's children: plain objects from plain values, without metadata.ownerReferences or sequence."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.api.v1alpha1.model import ModelSpec
+from penstock.api.v1alpha1.modelrevision import ModelRevisionSpec
+from penstock.api.v1alpha1.serving import Runtime
+from penstock.controllers.model import names
+
+Json = dict[str, Any]
+
+# Raised only together with a new branch in `deployment`: a Deployment keeps the layout it was
+# made with, so that a new operator restarts nothing.
+TEMPLATE_VERSION = "1"
+SERVER = "server"
+FETCH = "fetch"
+METRICS_PORT = 9090
+MODEL_DIR = "/models"
+_SECURE = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+_POD_SECURE = {
+    "runAsNonRoot": True,
+    "runAsUser": 65532,
+    "runAsGroup": 65532,
+    "fsGroup": 65532,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+_DEFAULT_RESOURCES = {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
+_DEFAULT_GRACE_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the operator's configuration adds to a pod; none of it changes an answer."""
+
+    image_pull_policy: str
+    insecure_registries: tuple[str, ...]
+
+
+def sizing(spec: ModelSpec) -> str:
+    """Return size and placement of a Model's pods as canonical text, to be kept with the Deployment."""
+    serving = spec.serving
+    value = {"resources": serving.resources.as_json(), "pod": serving.pod.as_json()}
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def deployment(model: str, revision: ModelRevisionSpec, replicas: int, size: str, env: Environment) -> Json:
+    """Return the Deployment of one revision.
+
+    `size` is what `sizing` returned when the Deployment got its present form. Everything else in
+    the pod template follows from the immutable ModelRevision.
+    """
+    sized = json.loads(size)
+    pod_settings = sized["pod"]
+    resources = sized["resources"] or _DEFAULT_RESOURCES
+    pod: Json = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": _POD_SECURE,
+        "terminationGracePeriodSeconds": pod_settings.get("terminationGracePeriodSeconds", _DEFAULT_GRACE_SECONDS),
+        "initContainers": [_fetch(revision, env)],
+        "containers": [_server(model, revision, resources, env)],
+        "volumes": [{"name": "model", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}],
+    }
+    for key in ("nodeSelector", "tolerations", "imagePullSecrets", "priorityClassName"):
+        if pod_settings.get(key):
+            pod[key] = pod_settings[key]
+    return {
+        "metadata": {
+            "name": names.workload_name(model, revision.revision),
+            "labels": names.labels(model, revision.revision),
+            "annotations": {names.SIZING_ANNOTATION: size, names.TEMPLATE_ANNOTATION: TEMPLATE_VERSION},
+        },
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 1,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "selector": {"matchLabels": names.selector(model, revision.revision)},
+            "template": {
+                "metadata": {
+                    "labels": names.labels(model, revision.revision),
+                    "annotations": {names.DIGEST_ANNOTATION: revision.artifact.digest},
+                },
+                "spec": pod,
+            },
+        },
+    }
+
+
+def revision_service(model: str, revision: str, port: int) -> Json:
+    """Return the headless Service through which a gateway finds the pods of one revision."""
+    return {
+        "metadata": {
+            "name": names.workload_name(model, revision),
+            "labels": names.labels(model, revision),
+        },
+        "spec": {
+            "clusterIP": "None",
+            "selector": names.selector(model, revision),
+            "ports": [_port(names.REVISION_PORT, port)],
+        },
+    }
+
+
+def model_service(model: str, revision: str, port: int) -> Json:
+    """Return the Service of the Model inside the cluster; it selects the pods of `revision`."""
+    return {
+        "metadata": {"name": model, "labels": names.labels(model)},
+        "spec": {
+            "type": "ClusterIP",
+            "selector": names.selector(model, revision),
+            "ports": [_port(names.MODEL_PORT, port)],
+        },
+    }
+
+
+def server_port(revision: ModelRevisionSpec) -> int:
+    """Return the port of the server's container."""
+    return revision.custom.port if revision.custom else names.REVISION_PORT
+
+
+def _port(port: int, target: int) -> Json:
+    return {"name": "http", "port": port, "targetPort": target, "protocol": "TCP", "appProtocol": "http"}
+
+
+def _fetch(revision: ModelRevisionSpec, env: Environment) -> Json:
+    variables = {
+        "PENSTOCK_ARTIFACT_URI": revision.artifact.uri,
+        "PENSTOCK_ARTIFACT_DIGEST": revision.artifact.digest,
+        "PENSTOCK_ARTIFACT_FORMAT": revision.artifact.format.value,
+        "PENSTOCK_ARTIFACT_DIR": MODEL_DIR,
+    }
+    if env.insecure_registries:
+        variables["PENSTOCK_INSECURE_REGISTRIES"] = ",".join(env.insecure_registries)
+    return {
+        "name": FETCH,
+        "image": revision.images.fetch,
+        "imagePullPolicy": env.image_pull_policy,
+        "command": ["python3", "-m", "penstock.artifact.fetch"],
+        "env": _env(variables),
+        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        "securityContext": _SECURE,
+        "volumeMounts": [{"name": "model", "mountPath": MODEL_DIR}, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+    }
+
+
+def _server(model: str, revision: ModelRevisionSpec, resources: Json, env: Environment) -> Json:
+    custom = revision.custom
+    port = server_port(revision)
+    variables = {
+        "PENSTOCK_MODEL_NAME": model,
+        "PENSTOCK_MODEL_DIR": MODEL_DIR,
+        "PENSTOCK_MODEL_FORMAT": revision.artifact.format.value,
+        "PENSTOCK_REVISION": revision.revision,
+        "PENSTOCK_ARTIFACT_DIGEST": revision.artifact.digest,
+        "PENSTOCK_PORT": str(port),
+    }
+    ports = [{"name": "http", "containerPort": port, "protocol": "TCP"}]
+    if revision.runtime is Runtime.PENSTOCK:
+        variables["PENSTOCK_METRICS_PORT"] = str(METRICS_PORT)
+        ports.append({"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"})
+    if custom is not None:
+        variables.update({item.name: item.value for item in custom.env})
+    ready = {"httpGet": {"path": f"/v2/models/{model}/ready", "port": "http"}}
+    server: Json = {
+        "name": SERVER,
+        "image": revision.images.runtime,
+        "imagePullPolicy": env.image_pull_policy,
+        "env": _env(variables),
+        "ports": ports,
+        "resources": resources,
+        "securityContext": _SECURE,
+        "startupProbe": {**ready, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 300},
+        "readinessProbe": {**ready, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2},
+        "livenessProbe": {
+            "httpGet": {"path": "/v2/health/live", "port": "http"},
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "failureThreshold": 3,
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "model", "mountPath": MODEL_DIR, "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+        ],
+    }
+    if custom is not None and custom.args:
+        server["args"] = list(custom.args)
+    return server
+
+
+def _env(variables: dict[str, str]) -> list[Json]:
+    return [{"name": name, "value": value} for name, value in variables.items()]

@@ -1,0 +1,206 @@
+"""Reconciles one Model: load what is there, decide, write the decision down, then make it so."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from penstock.api.v1alpha1.base import API_VERSION
+from penstock.api.v1alpha1.decisionrecord import DecisionRecordSpec
+from penstock.api.v1alpha1.model import Model
+from penstock.controllers.config import OperatorConfig
+from penstock.controllers.model import scope as scopes
+from penstock.controllers.model import status as statuses
+from penstock.controllers.model.effects import Effects
+from penstock.controllers.model.gateways import Gateways, GatewayView, parent_of
+from penstock.controllers.model.log import DecisionLog, Identity, StateLostError
+from penstock.controllers.model.prober import ModelKey, Prober
+from penstock.controllers.model.scope import Scope
+from penstock.controllers.resources import MODELS
+from penstock.domain.lifecycle.classify import deadline_of
+from penstock.domain.lifecycle.decide import Commit, decide
+from penstock.domain.lifecycle.desired import next_change
+from penstock.domain.lifecycle.stages import Verdict
+from penstock.kube.applier import Applier, OwnerConflict, SequenceFenced
+from penstock.kube.cache import Cache
+from penstock.kube.client import KubeClient
+from penstock.kube.errors import Forbidden, NotFound
+from penstock.kube.events import EventRecorder
+from penstock.kube.resources import ObjectKey
+from penstock.routing.gateway_api import GatewayRouter
+from penstock.routing.protocol import Router
+from penstock.routing.service import ServiceRouter
+
+Json = dict[str, Any]
+logger = logging.getLogger(__name__)
+
+STATUS_MANAGER = "penstock-status"
+# More steps at one look than any chain of decisions needs: reaching it is a bug, not a long rollout.
+MAX_DECISIONS = 8
+BEHIND_SECONDS = 0.2
+ASKING_SECONDS = 1.0
+BLOCKED_SECONDS = 5.0
+_WARNINGS = frozenset({Verdict.REJECT, Verdict.ROLL_BACK, Verdict.ROLLED_BACK})
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class ModelController:
+    """Brings Models to what their log orders, and their log forward. One call handles one Model."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        cache: Cache,
+        applier: Applier,
+        log: DecisionLog,
+        prober: Prober,
+        events: EventRecorder,
+        config: OperatorConfig,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._log = log
+        self._prober = prober
+        self._events = events
+        self._config = config
+        self._clock = clock
+        self._effects = Effects(client, cache, applier, config)
+        self._gateways = Gateways(client, config.gateway)
+        self._written: dict[ModelKey, list[ObjectKey]] = {}
+        self._conflicts: dict[ModelKey, tuple[str, ...]] = {}
+
+    async def reconcile(self, key: ModelKey) -> float | None:
+        """Handle one Model; return the seconds after which to look again, None if only events matter."""
+        obj = self._cache.get(MODELS, *key)
+        if obj is None or obj["metadata"].get("deletionTimestamp"):
+            self._forget(key, obj)
+            return None
+        if not self._cache.caught_up([ObjectKey(MODELS, *key), *self._written.get(key, ())]):
+            return BEHIND_SECONDS
+        model = Model.model_validate(obj)
+        identity = Identity(*key, model.metadata.uid)
+        try:
+            return await self._step(key, model, identity)
+        except SequenceFenced as fenced:
+            # Somebody decided more than we know: read the whole log before deciding anything.
+            logger.warning("%s/%s: %s", *key, fenced)
+            await self._log.reload(identity)
+            return BEHIND_SECONDS
+        except Forbidden as error:
+            if error.namespace_terminating:
+                return None
+            raise
+
+    async def _step(self, key: ModelKey, model: Model, identity: Identity) -> float | None:
+        parent = parent_of(identity.namespace, model.spec, self._config.gateway)
+        gateway = await self._gateways.view(parent) if parent else None
+        router: Router = GatewayRouter(parent) if parent else ServiceRouter()
+        scope = self._load(model, self._log.head(identity.uid), router, gateway)
+        head = self._log.head(identity.uid)
+        lost = ""
+        if scope.highest_sequence > (head.sequence if head else 0):
+            head, lost = await self._catch_up(identity, scope)
+        if lost:
+            await self._write_status(scope, head, lost)
+            return BLOCKED_SECONDS
+        for _ in range(MAX_DECISIONS):
+            scope = self._load(model, head, router, gateway)
+            commit = decide(head.result if head else None, scope.seen)
+            if commit is None:
+                break
+            if await self._log.append(identity, commit, self._clock()):
+                self._tell(model, commit)
+            head = self._log.head(identity.uid)
+        else:
+            raise RuntimeError(f"{identity.namespace}/{identity.name}: decisions do not come to an end")
+        if head is not None:
+            await self._make_so(key, scope, head)
+        await self._write_status(scope, head, "")
+        return self._next_look(scope, head)
+
+    def _load(
+        self, model: Model, head: DecisionRecordSpec | None, router: Router, gateway: GatewayView | None
+    ) -> Scope:
+        key = (model.metadata.namespace, model.metadata.name)
+        return scopes.load(
+            model,
+            head.result if head else None,
+            self._cache,
+            self._prober,
+            router,
+            gateway,
+            self._conflicts.get(key, ()),
+            self._clock(),
+        )
+
+    async def _catch_up(self, identity: Identity, scope: Scope) -> tuple[DecisionRecordSpec | None, str]:
+        """A live object bears a higher number than the log we know: read the log itself."""
+        try:
+            head = await self._log.reload(identity)
+        except StateLostError as error:
+            return self._log.head(identity.uid), str(error)
+        known = head.sequence if head else 0
+        if scope.highest_sequence > known:
+            return head, f"decision {scope.highest_sequence} took effect, but the log ends at {known}"
+        return head, ""
+
+    async def _make_so(self, key: ModelKey, scope: Scope, head: DecisionRecordSpec) -> None:
+        try:
+            self._written[key] = await self._effects.apply(scope, head)
+            self._conflicts.pop(key, None)
+        except OwnerConflict as conflict:
+            self._conflicts[key] = (str(conflict),)
+            logger.warning("%s/%s: %s", *key, conflict)
+
+    async def _write_status(self, scope: Scope, head: DecisionRecordSpec | None, lost: str) -> None:
+        status = statuses.build(scope, head, lost).as_json()
+        identity = scope.identity
+        live = self._cache.get(MODELS, identity.namespace, identity.name)
+        if live is None or status == live.get("status"):
+            return
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "Model",
+            "metadata": {"name": identity.name, "namespace": identity.namespace, "uid": identity.uid},
+            "status": status,
+        }
+        try:
+            written = await self._client.apply(MODELS, body, field_manager=STATUS_MANAGER, subresource="status")
+        except NotFound:
+            return
+        self._cache.upsert(MODELS, written)
+
+    def _next_look(self, scope: Scope, head: DecisionRecordSpec | None) -> float | None:
+        if head is None:
+            return BLOCKED_SECONDS if scope.seen.blockers else None
+        waits = []
+        probes = [*scope.seen.smoke.values(), *scope.seen.reached.values()]
+        if any(probe.passed is not True for probe in probes):
+            waits.append(ASKING_SECONDS)
+        if scope.seen.blockers or self._conflicts.get((scope.identity.namespace, scope.identity.name)):
+            waits.append(BLOCKED_SECONDS)
+        moments = [deadline_of(head.result, scope.seen), next_change(head.result, scope.seen.now)]
+        waits += [(moment - scope.seen.now).total_seconds() for moment in moments if moment and moment > scope.seen.now]
+        return min(waits) + 0.01 if waits else None
+
+    def _tell(self, model: Model, commit: Commit) -> None:
+        self._events.record(
+            {"apiVersion": API_VERSION, "kind": "Model", "metadata": model.metadata.as_json()},
+            type="Warning" if commit.verdict in _WARNINGS else "Normal",
+            reason=commit.verdict.value,
+            action=commit.rule.replace("/", ""),
+            note=commit.message,
+        )
+
+    def _forget(self, key: ModelKey, obj: Json | None) -> None:
+        self._prober.forget(key)
+        self._written.pop(key, None)
+        self._conflicts.pop(key, None)
+        if obj is not None:
+            self._log.forget(obj["metadata"]["uid"])

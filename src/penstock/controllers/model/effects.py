@@ -1,0 +1,177 @@
+"""Makes the cluster look as the head of the decision log orders. Level-triggered: repeating it changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from penstock.api.v1alpha1.base import API_VERSION
+from penstock.api.v1alpha1.decisionrecord import DecisionRecordSpec
+from penstock.api.v1alpha1.model import Model
+from penstock.api.v1alpha1.modelrevision import Images, ModelRevisionSpec
+from penstock.api.v1alpha1.serving import Runtime, ServerSettings
+from penstock.controllers.config import OperatorConfig
+from penstock.controllers.model import children, names
+from penstock.controllers.model.scope import Scope
+from penstock.controllers.resources import MODELREVISIONS
+from penstock.domain.lifecycle.desired import Desired, DesiredWorkload, Role, desired
+from penstock.kube.applier import Applier
+from penstock.kube.cache import Cache
+from penstock.kube.client import KubeClient
+from penstock.kube.errors import AlreadyExists
+from penstock.kube.ownership import first_difference
+from penstock.kube.resources import DEPLOYMENTS, SERVICES, ObjectKey, Resource, key_of, uid_of
+from penstock.routing.protocol import Target
+
+Json = dict[str, Any]
+
+
+class Effects:
+    """Applies what a checkpoint orders for one Model at a time."""
+
+    def __init__(self, client: KubeClient, cache: Cache, applier: Applier, config: OperatorConfig) -> None:
+        self._client = client
+        self._cache = cache
+        self._applier = applier
+        self._config = config
+        self._environment = children.Environment(config.image_pull_policy, config.insecure_registries)
+
+    async def apply(self, scope: Scope, head: DecisionRecordSpec) -> list[ObjectKey]:
+        """Create and update what must exist, then delete what must not. Return the keys of what was written.
+
+        The order keeps traffic safe: pods and their Services first, then the route, then deletions,
+        and those only for what the live route does not name.
+        """
+        wanted = desired(head.result, scope.seen)
+        revisions = dict(scope.revisions)
+        for workload in wanted.workloads:
+            if workload.revision not in revisions:
+                revisions[workload.revision] = await self._snapshot(scope, head, workload.revision)
+        written = []
+        for kind, obj in self._objects(scope, head, wanted, revisions):
+            key = await self._apply(scope, head, kind, obj)
+            if key is not None:
+                written.append(key)
+        await self._retire(scope, wanted)
+        return written
+
+    async def _snapshot(self, scope: Scope, head: DecisionRecordSpec, revision: str) -> ModelRevisionSpec:
+        """Write down what a revision is, once; images are pinned here and never resolved again."""
+        if revision != scope.seen.revision:
+            # Its snapshot was taken before it was ever started, so it can only be missing in the cache.
+            name = names.revision_name(scope.identity.name, scope.identity.uid, revision)
+            live = await self._client.get(MODELREVISIONS, scope.identity.namespace, name)
+            return ModelRevisionSpec.model_validate(live["spec"])
+        spec = snapshot(scope.model, revision, scope.seen.spec_hash, head.result.stable, self._config)
+        obj: Json = {
+            "apiVersion": API_VERSION,
+            "kind": MODELREVISIONS.kind,
+            "metadata": {
+                "name": names.revision_name(scope.identity.name, scope.identity.uid, revision),
+                "namespace": scope.identity.namespace,
+                "labels": names.labels(scope.identity.name, revision),
+                "annotations": {names.SEQUENCE_ANNOTATION: str(head.sequence)},
+            },
+            "spec": spec.as_json(),
+        }
+        try:
+            live = await self._client.create(MODELREVISIONS, obj)
+        except AlreadyExists:
+            live = await self._client.get(MODELREVISIONS, scope.identity.namespace, obj["metadata"]["name"])
+        self._cache.upsert(MODELREVISIONS, live)
+        return ModelRevisionSpec.model_validate(live["spec"])
+
+    def _objects(
+        self, scope: Scope, head: DecisionRecordSpec, wanted: Desired, revisions: dict[str, ModelRevisionSpec]
+    ) -> Iterator[tuple[Resource, Json]]:
+        model, port = scope.identity.name, names.REVISION_PORT
+        for workload in wanted.workloads:
+            spec = revisions[workload.revision]
+            yield SERVICES, children.revision_service(model, workload.revision, children.server_port(spec))
+            size = self._size(scope, head, workload)
+            yield DEPLOYMENTS, children.deployment(model, spec, workload.replicas, size, self._environment)
+        selected = scope.router.selected(wanted)
+        if selected is not None:
+            yield SERVICES, children.model_service(model, selected, children.server_port(revisions[selected]))
+        services = {revision: names.workload_name(model, revision) for revision in revisions}
+        target = Target(scope.identity.namespace, model, scope.target.prefix, scope.target.hostnames, services, port)
+        route = scope.router.route(target, wanted.weights)
+        if route is not None:
+            kind, obj = route
+            obj["metadata"]["labels"] = names.labels(model)
+            yield kind, obj
+
+    def _size(self, scope: Scope, head: DecisionRecordSpec, workload: DesiredWorkload) -> str:
+        """Size and placement of a workload's pods.
+
+        New values reach the stable revision only while no candidate is under way (a rolling
+        update beside a rollout would blur which of them did harm), a revision that is only kept
+        warm never: its pods must be there when they are needed.
+        """
+        live = self._cache.get(
+            DEPLOYMENTS, scope.identity.namespace, names.workload_name(scope.identity.name, workload.revision)
+        )
+        kept = live["metadata"].get("annotations", {}).get(names.SIZING_ANNOTATION) if live else None
+        deferred = workload.role is Role.PREVIOUS or (
+            workload.role is Role.STABLE and head.result.candidate is not None
+        )
+        return kept if kept is not None and deferred else children.sizing(scope.model.spec)
+
+    async def _apply(self, scope: Scope, head: DecisionRecordSpec, kind: Resource, obj: Json) -> ObjectKey | None:
+        identity = scope.identity
+        metadata = {
+            **obj["metadata"],
+            "namespace": identity.namespace,
+            "ownerReferences": [names.owner_reference(identity.name, identity.uid)],
+        }
+        full = {"apiVersion": kind.api_version, "kind": kind.kind, **obj, "metadata": metadata}
+        applied = await self._applier.apply(kind, self._stamped(full, kind, head.sequence), owner_uid=identity.uid)
+        return key_of(kind, full) if applied.changed else None
+
+    def _stamped(self, obj: Json, kind: Resource, sequence: int) -> Json:
+        """Name the decision behind an object: the one that gave it its present form, not the newest."""
+        meta = obj["metadata"]
+        live = self._cache.get(kind, meta["namespace"], meta["name"])
+        if live is not None and names.sequence_of(live) <= sequence:
+            unchanged = _with_sequence(obj, names.sequence_of(live))
+            owned = self._cache.owned_fields(kind, meta["namespace"], meta["name"])
+            if first_difference(unchanged, live, owned) is None:
+                return unchanged
+        return _with_sequence(obj, sequence)
+
+    async def _retire(self, scope: Scope, wanted: Desired) -> None:
+        """Delete pods and Services of revisions that are not wanted and that no live route names."""
+        keep = {workload.revision for workload in wanted.workloads} | set(scope.seen.route.weights)
+        routed = scope.router.route(scope.target, wanted.weights)
+        for kind, child in scope.children:
+            meta = child["metadata"]
+            revision = meta.get("labels", {}).get(names.REVISION_LABEL)
+            gone = revision is not None and revision not in keep
+            # A route that is left over from before the Model lost its Gateway.
+            gone |= kind not in (DEPLOYMENTS, SERVICES) and routed is None
+            if gone and not meta.get("deletionTimestamp"):
+                await self._applier.delete(kind, meta["namespace"], meta["name"], uid=uid_of(child))
+
+
+def snapshot(
+    model: Model, revision: str, spec_hash: str, parent: str | None, config: OperatorConfig
+) -> ModelRevisionSpec:
+    """Return the immutable description of the revision that the Model's spec asks for now."""
+    serving = model.spec.serving
+    custom = serving.custom if serving.runtime is Runtime.CUSTOM else None
+    return ModelRevisionSpec(
+        model_name=model.metadata.name,
+        model_uid=model.metadata.uid,
+        revision=revision,
+        spec_hash=spec_hash,
+        parent_revision=parent,
+        artifact=model.spec.artifact,
+        runtime=serving.runtime,
+        images=Images(runtime=custom.image if custom else config.runtime_image, fetch=config.runtime_image),
+        custom=ServerSettings.model_validate(custom.as_json()) if custom else None,
+    )
+
+
+def _with_sequence(obj: Json, sequence: int) -> Json:
+    annotations = {**obj["metadata"].get("annotations", {}), names.SEQUENCE_ANNOTATION: str(sequence)}
+    return {**obj, "metadata": {**obj["metadata"], "annotations": annotations}}

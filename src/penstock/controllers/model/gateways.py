@@ -1,0 +1,73 @@
+"""Finds the Gateway of a Model and how it is reached."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from penstock.api.v1alpha1.model import ModelSpec
+from penstock.controllers.config import GatewaySettings
+from penstock.kube.client import KubeClient
+from penstock.kube.errors import NotFound
+from penstock.kube.resources import GATEWAYS, Json
+from penstock.routing.gateway_api import Parent
+
+REFRESH_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayView:
+    """A Gateway as it is. `url`: for clients, `probe_url`: for the operator; empty if it has no address yet."""
+
+    exists: bool
+    url: str = ""
+    probe_url: str = ""
+
+
+def parent_of(namespace: str, spec: ModelSpec, default: GatewaySettings) -> Parent | None:
+    """Return the Gateway a Model's route attaches to; None: the Model has no Gateway, its Service is its route."""
+    reference = spec.route.gateway_ref
+    if reference is not None:
+        return Parent(reference.namespace or namespace, reference.name, reference.section_name)
+    if default.name:
+        return Parent(default.namespace, default.name, default.section_name or None)
+    return None
+
+
+class Gateways:
+    """Reads Gateways live and keeps each answer for a few seconds: there are few, and they seldom change."""
+
+    def __init__(self, client: KubeClient, default: GatewaySettings) -> None:
+        self._client = client
+        self._default = default
+        self._seen: dict[Parent, tuple[float, GatewayView]] = {}
+
+    async def view(self, parent: Parent) -> GatewayView:
+        """Return what is known of a Gateway."""
+        known = self._seen.get(parent)
+        if known is not None and known[1].exists and time.monotonic() - known[0] < REFRESH_SECONDS:
+            return known[1]
+        try:
+            view = self._read(parent, await self._client.get(GATEWAYS, parent.namespace, parent.name))
+        except NotFound:
+            view = GatewayView(exists=False)
+        self._seen[parent] = (time.monotonic(), view)
+        return view
+
+    def _read(self, parent: Parent, gateway: Json) -> GatewayView:
+        listeners = [
+            listener
+            for listener in gateway["spec"].get("listeners", [])
+            if parent.section is None or listener["name"] == parent.section
+        ]
+        addresses = gateway.get("status", {}).get("addresses", [])
+        derived = ""
+        if listeners and addresses:
+            # Plain HTTP first: the operator's own question needs no certificate then.
+            listener = min(listeners, key=lambda item: item["protocol"] != "HTTP")
+            scheme = "http" if listener["protocol"] == "HTTP" else "https"
+            derived = f"{scheme}://{addresses[0]['value']}:{listener['port']}"
+        is_default = (parent.namespace, parent.name) == (self._default.namespace, self._default.name)
+        url = (self._default.url if is_default else "") or derived
+        probe_url = (self._default.probe_url if is_default else "") or derived or url
+        return GatewayView(exists=True, url=url.rstrip("/"), probe_url=probe_url.rstrip("/"))

@@ -1,0 +1,116 @@
+"""The decision log of a Model: a chain of immutable records; creating one is the commit.
+
+Status is a view of it. The records of all Models are not kept in memory, only each head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from penstock.api.v1alpha1.base import API_VERSION
+from penstock.api.v1alpha1.decisionrecord import Decision, DecisionRecordSpec, seal
+from penstock.controllers.model import names
+from penstock.controllers.resources import DECISIONRECORDS
+from penstock.domain.audit import broken_link
+from penstock.domain.lifecycle.decide import Commit
+from penstock.kube.client import KubeClient
+from penstock.kube.errors import AlreadyExists
+
+Json = dict[str, Any]
+ACTOR = "penstock"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which Model: its name may be used again after deletion, its uid never is."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+class StateLostError(Exception):
+    """The log cannot explain what is there; the message says where it breaks."""
+
+
+class DecisionLog:
+    """Appends to and reads the decision logs of all Models."""
+
+    def __init__(self, client: KubeClient) -> None:
+        self._client = client
+        self._heads: dict[str, DecisionRecordSpec] = {}
+
+    def observe(self, obj: Json) -> str:
+        """Take in a record seen by the watch and return the uid of its Model."""
+        record = DecisionRecordSpec.model_validate(obj["spec"])
+        head = self._heads.get(record.model_uid)
+        if head is None or record.sequence > head.sequence:
+            self._heads[record.model_uid] = record
+        return record.model_uid
+
+    def forget(self, uid: str) -> None:
+        """Drop the head of a Model that is gone; its records stay in the cluster."""
+        self._heads.pop(uid, None)
+
+    def head(self, uid: str) -> DecisionRecordSpec | None:
+        """Return the newest record this process knows of a Model."""
+        return self._heads.get(uid)
+
+    async def reload(self, model: Identity) -> DecisionRecordSpec | None:
+        """Read the log from the API server, prove its chain, and return the head.
+
+        Raises StateLostError if the chain is broken.
+        """
+        objects, _ = await self._client.list(
+            DECISIONRECORDS, model.namespace, label_selector=f"{names.MODEL_UID_LABEL}={model.uid}"
+        )
+        specs = sorted((obj["spec"] for obj in objects), key=lambda spec: int(spec["sequence"]))
+        broken = broken_link(specs)
+        if broken:
+            raise StateLostError(broken)
+        self._heads.pop(model.uid, None)
+        if specs:
+            self._heads[model.uid] = DecisionRecordSpec.model_validate(specs[-1])
+        return self.head(model.uid)
+
+    async def append(self, model: Identity, commit: Commit, now: datetime) -> bool:
+        """Write a decision as the next record. False: somebody else wrote that number first.
+
+        Then the stored record is the truth, whoever wrote it: it is taken as the head and the
+        caller has to decide again. An error of the API server leaves the head as it was; if the
+        write did get through, the next attempt meets it as such a stored record.
+        """
+        head = self.head(model.uid)
+        record = seal(
+            Decision(
+                model_name=model.name,
+                model_uid=model.uid,
+                sequence=head.sequence + 1 if head else 1,
+                previous_hash=head.hash if head else None,
+                time=now,
+                actor=ACTOR,
+                rule=commit.rule,
+                inputs={**commit.inputs, "message": commit.message},
+                verdict=commit.verdict.value,
+                result=commit.result,
+            )
+        )
+        name = names.record_name(model.name, model.uid, record.sequence)
+        obj: Json = {
+            "apiVersion": API_VERSION,
+            "kind": DECISIONRECORDS.kind,
+            "metadata": {
+                "name": name,
+                "namespace": model.namespace,
+                "labels": {**names.labels(model.name), names.MODEL_UID_LABEL: model.uid},
+            },
+            "spec": record.as_json(),
+        }
+        try:
+            self.observe(await self._client.create(DECISIONRECORDS, obj))
+        except AlreadyExists:
+            self.observe(await self._client.get(DECISIONRECORDS, model.namespace, name))
+            return False
+        return True

@@ -1,0 +1,231 @@
+"""Loads, once per reconcile, everything a decision about one Model may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from penstock.api.v1alpha1.conditions import Reason, describe
+from penstock.api.v1alpha1.decisionrecord import Checkpoint
+from penstock.api.v1alpha1.model import Model
+from penstock.api.v1alpha1.modelrevision import ModelRevisionSpec
+from penstock.api.v1alpha1.modelstatus import Stage
+from penstock.api.v1alpha1.serving import Runtime
+from penstock.controllers.model import names, workloads
+from penstock.controllers.model.children import server_port
+from penstock.controllers.model.gateways import GatewayView
+from penstock.controllers.model.log import Identity
+from penstock.controllers.model.prober import Prober, ReachTarget, SmokeTarget
+from penstock.controllers.resources import MODELREVISIONS
+from penstock.domain import revision as hashing
+from penstock.domain.lifecycle.classify import stage_of
+from penstock.domain.lifecycle.observed import Blocker, Limits, Observed, Probe, RouteView
+from penstock.kube.cache import Cache
+from penstock.kube.resources import (
+    DEPLOYMENTS,
+    HTTPROUTES,
+    PODS,
+    REPLICASETS,
+    SERVICES,
+    Resource,
+    controller_of,
+    uid_of,
+)
+from penstock.routing.protocol import Router, Target
+
+Json = dict[str, Any]
+CHILD_KINDS = (DEPLOYMENTS, SERVICES, HTTPROUTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One look at a Model. `children`: what its uid owns; `revisions`: its snapshots, by revision."""
+
+    identity: Identity
+    model: Model
+    router: Router
+    gateway: GatewayView | None
+    target: Target
+    children: tuple[tuple[Resource, Json], ...]
+    revisions: Mapping[str, ModelRevisionSpec]
+    seen: Observed
+
+    @property
+    def highest_sequence(self) -> int:
+        """The highest number of a decision that any live object, or the status, bears."""
+        numbers = [names.sequence_of(child) for _, child in self.children]
+        return max([*numbers, self.model.status.sequence or 0])
+
+    @property
+    def url(self) -> str | None:
+        """Where clients outside the cluster reach the Model; None as long as there is no address."""
+        if self.gateway is None or not self.gateway.url:
+            return None
+        host = self.target.hostnames[0] if self.target.hostnames else ""
+        base = self.gateway.url if not host else f"{self.gateway.url.split('://')[0]}://{host}"
+        return base + self.target.prefix.rstrip("/")
+
+    @property
+    def cluster_url(self) -> str:
+        """Where clients inside the cluster reach the stable revision."""
+        return f"http://{self.identity.name}.{self.identity.namespace}.svc"
+
+
+def load(
+    model: Model,
+    state: Checkpoint | None,
+    cache: Cache,
+    prober: Prober,
+    router: Router,
+    gateway: GatewayView | None,
+    conflicts: tuple[str, ...],
+    now: datetime,
+) -> Scope:
+    """Build the scope from the cache and from what the prober knows."""
+    identity = Identity(model.metadata.namespace, model.metadata.name, model.metadata.uid)
+    state = state or Checkpoint()
+    children = tuple((kind, child) for kind, child in cache.owned_by(identity.uid) if kind in CHILD_KINDS)
+    revisions = {
+        spec.revision: spec
+        for spec in (
+            ModelRevisionSpec.model_validate(obj["spec"])
+            for obj in cache.by_label(MODELREVISIONS, identity.namespace, names.MODEL_LABEL, identity.name)
+        )
+        if spec.model_uid == identity.uid
+    }
+    target = _target(model, revisions)
+    route = router.observe(target, cache.get)
+    deployments = {
+        child["metadata"]["labels"][names.REVISION_LABEL]: child for kind, child in children if kind is DEPLOYMENTS
+    }
+    pods = {name: list(_pods_of(cache, identity, deployment)) for name, deployment in deployments.items()}
+    spec_hash = hashing.spec_hash(model.spec)
+    rollout = model.spec.rollout
+    seen = Observed(
+        now=now,
+        revision=hashing.revision_name(spec_hash),
+        spec_hash=spec_hash,
+        replicas=model.spec.serving.replicas or 1,
+        limits=Limits(
+            stage_deadline=rollout.stage_deadline_seconds,
+            rollback_window=rollout.rollback_window_seconds,
+            rollback_full=rollout.full_seconds,
+            warm_replicas=rollout.warm_replicas,
+        ),
+        suspended=model.spec.suspend,
+        workloads={name: workloads.view(child, pods[name]) for name, child in deployments.items()},
+        route=route,
+        smoke=_smoke(identity, state, revisions, deployments, pods, prober),
+        reached=_reached(identity, state, revisions, target, route, gateway, cache, prober),
+        blockers=tuple(_blockers(identity, model, cache, gateway, conflicts)),
+    )
+    return Scope(identity, model, router, gateway, target, children, revisions, seen)
+
+
+def _target(model: Model, revisions: Mapping[str, ModelRevisionSpec]) -> Target:
+    meta, route = model.metadata, model.spec.route
+    return Target(
+        namespace=meta.namespace,
+        model=meta.name,
+        prefix=route.path_prefix or f"/{meta.namespace}/{meta.name}",
+        hostnames=tuple(route.hostnames),
+        services={revision: names.workload_name(meta.name, revision) for revision in revisions},
+        port=names.REVISION_PORT,
+    )
+
+
+def _pods_of(cache: Cache, identity: Identity, deployment: Json) -> Iterator[Json]:
+    """Yield the pods whose chain of owners ends in this Deployment; labels alone prove nothing."""
+    replicasets = {uid_of(child) for kind, child in cache.owned_by(uid_of(deployment)) if kind is REPLICASETS}
+    revision = deployment["metadata"]["labels"][names.REVISION_LABEL]
+    for pod in cache.by_label(PODS, identity.namespace, names.REVISION_LABEL, revision):
+        owner = controller_of(pod)
+        if owner is not None and owner["uid"] in replicasets:
+            yield pod
+
+
+def _smoke(
+    identity: Identity,
+    state: Checkpoint,
+    revisions: Mapping[str, ModelRevisionSpec],
+    deployments: Mapping[str, Json],
+    pods: Mapping[str, list[Json]],
+    prober: Prober,
+) -> dict[str, Probe]:
+    if state.candidate is None or stage_of(state) is not Stage.STARTING:
+        return {}
+    revision = state.candidate.revision
+    spec, deployment = revisions.get(revision), deployments.get(revision)
+    if spec is None or deployment is None:
+        return {}
+    addresses = workloads.ready_addresses(pods[revision])
+    if not addresses:
+        return {}
+    question = SmokeTarget(
+        model=identity.name,
+        revision=revision,
+        digest=spec.artifact.digest,
+        address=addresses[0],
+        port=server_port(spec),
+        identified=spec.runtime is Runtime.PENSTOCK,
+    )
+    token = (uid_of(deployment), state.candidate.attempt)
+    return {revision: prober.smoke((identity.namespace, identity.name), token, question)}
+
+
+def _reached(
+    identity: Identity,
+    state: Checkpoint,
+    revisions: Mapping[str, ModelRevisionSpec],
+    target: Target,
+    route: RouteView,
+    gateway: GatewayView | None,
+    cache: Cache,
+    prober: Prober,
+) -> dict[str, Probe]:
+    if stage_of(state) not in (Stage.PROMOTING, Stage.ROLLING_BACK) or not route.accepted or len(route.weights) != 1:
+        return {}
+    revision = next(iter(route.weights))
+    spec = revisions.get(revision)
+    if spec is None:
+        return {}
+    if gateway is not None:
+        live = cache.get(HTTPROUTES, identity.namespace, identity.name)
+        base, host = gateway.probe_url, target.hostnames[0] if target.hostnames else ""
+        url = base + target.prefix.rstrip("/")
+    else:
+        live = cache.get(SERVICES, identity.namespace, identity.name)
+        base = url = f"http://{live['spec'].get('clusterIP', '')}:{names.MODEL_PORT}" if live else ""
+        host = ""
+    if live is None or not base:
+        return {}
+    token = (uid_of(live), live["metadata"].get("generation"), sorted(route.weights.items()).__repr__())
+    question = ReachTarget(identity.name, revision, url, host, identified=spec.runtime is Runtime.PENSTOCK)
+    return {revision: prober.reach((identity.namespace, identity.name), token, question)}
+
+
+def _blockers(
+    identity: Identity, model: Model, cache: Cache, gateway: GatewayView | None, conflicts: tuple[str, ...]
+) -> Iterator[Blocker]:
+    left = [
+        f"{kind.kind} {child['metadata']['name']}"
+        for kind in CHILD_KINDS
+        for child in cache.by_label(kind, identity.namespace, names.MODEL_LABEL, identity.name)
+        if _belongs_to_another_model(child, identity.uid)
+    ]
+    if left:
+        yield Blocker(Reason.PREVIOUS_TERMINATING, describe(Reason.PREVIOUS_TERMINATING, detail=", ".join(left[:5])))
+    for conflict in conflicts:
+        yield Blocker(Reason.CONFLICT, describe(Reason.CONFLICT, detail=conflict))
+    if gateway is None and (model.spec.route.hostnames or model.spec.route.path_prefix):
+        detail = "hostnames and pathPrefix need a Gateway, and neither the Model nor the operator names one"
+        yield Blocker(Reason.ROUTING_UNSUPPORTED, describe(Reason.ROUTING_UNSUPPORTED, detail=detail))
+    if gateway is not None and not gateway.exists:
+        yield Blocker(Reason.GATEWAY_MISSING, describe(Reason.GATEWAY_MISSING))
+
+
+def _belongs_to_another_model(child: Json, uid: str) -> bool:
+    owner = controller_of(child)
+    return owner is not None and owner["kind"] == "Model" and owner["uid"] != uid

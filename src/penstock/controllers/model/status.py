@@ -1,0 +1,287 @@
+"""What the status of a Model shows: a pure view of the log, the cluster and the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from penstock.api.v1alpha1.conditions import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Reason,
+    describe,
+    find_condition,
+    set_condition,
+)
+from penstock.api.v1alpha1.decisionrecord import Checkpoint, DecisionRecordSpec
+from penstock.api.v1alpha1.modelstatus import (
+    Address,
+    CandidateRevision,
+    ModelStatus,
+    Role,
+    ServedRevision,
+    Stage,
+    Traffic,
+)
+from penstock.controllers.model import names
+from penstock.controllers.model.scope import Scope
+from penstock.domain.lifecycle.classify import deadline_of, stage_of
+from penstock.domain.lifecycle.observed import Failure
+
+TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+_STAGE_REASONS = {
+    Stage.STARTING: Reason.DEPLOYING,
+    Stage.PROMOTING: Reason.PROMOTING,
+    Stage.ROLLING_BACK: Reason.ROLLING_BACK,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A condition as it should read; absent ones are taken away."""
+
+    type: ConditionType
+    status: ConditionStatus
+    reason: str
+    message: str
+
+
+def build(scope: Scope, head: DecisionRecordSpec | None, state_lost: str) -> ModelStatus:
+    """Return the whole status. `state_lost`: why the log and the cluster disagree, empty if they do not."""
+    state = head.result if head else Checkpoint()
+    seen = scope.seen
+    conditions: list[Condition] = []
+    for said in _conditions(scope, state, state_lost):
+        before = find_condition(scope.model.status.conditions, said.type)
+        base = [*conditions, before] if before else conditions
+        conditions = set_condition(
+            base,
+            said.type,
+            said.status,
+            reason=said.reason,
+            message=said.message,
+            generation=scope.model.metadata.generation,
+            now=seen.now,
+        )
+    selected = state.stable or (state.candidate.revision if state.candidate else None)
+    return ModelStatus(
+        observed_generation=scope.model.metadata.generation,
+        conditions=conditions,
+        url=scope.url,
+        address=Address(url=scope.cluster_url),
+        sequence=head.sequence if head else None,
+        head=head.hash if head else None,
+        wanted=state.wanted,
+        stable=_served(scope, state.stable) if state.stable else None,
+        candidate=_candidate(scope, state),
+        traffic=_traffic(scope, state),
+        replicas=seen.workload(selected).replicas if selected else None,
+        selector=_selector(scope, selected),
+        history=state.history,
+    )
+
+
+def waiting_for(scope: Scope, state: Checkpoint) -> str | None:
+    """Say in one sentence what the candidate waits for."""
+    seen, candidate = scope.seen, state.candidate
+    if candidate is None:
+        return None
+    if seen.suspended:
+        return describe(Reason.SUSPENDED, revision=candidate.revision)
+    if candidate.stage is Stage.PENDING:
+        return seen.blockers[0].message if seen.blockers else None
+    if candidate.stage is Stage.STARTING:
+        workload = seen.workload(candidate.revision)
+        if workload.failure:
+            return _explain(workload.failure, candidate.revision)
+        if workload.ready < max(1, seen.replicas):
+            return f"{workload.ready} of {seen.replicas} pods are ready."
+        smoke = seen.smoke.get(candidate.revision)
+        return f"The smoke prediction: {smoke.message if smoke else 'not asked yet'}."
+    if seen.route.refused:
+        return describe(Reason.ROUTE_NOT_ACCEPTED, revision=candidate.revision, detail=seen.route.refused)
+    if not seen.route.accepted:
+        return "The Gateway has not accepted the route yet."
+    probe = next(iter(seen.reached.values()), None)
+    return f"The data plane: {probe.message if probe else 'not asked yet'}."
+
+
+def _conditions(scope: Scope, state: Checkpoint, state_lost: str) -> Iterator[_Said]:
+    ready = _ready(scope, state)
+    yield ready
+    unready_for = _unready_for(scope, ready)
+    stalled = _stalled(scope, state, ready, unready_for, state_lost)
+    if stalled is None and ready.status is not TRUE and ready.reason != Reason.SUSPENDED:
+        yield _Said(ConditionType.RECONCILING, TRUE, ready.reason, ready.message)
+    if stalled is not None:
+        yield stalled
+    yield _progressing(scope, state, state_lost)
+    yield from _spec_served(scope, state)
+    for blocker in scope.seen.blockers:
+        if blocker.reason == Reason.CONFLICT:
+            yield _Said(ConditionType.CONFLICT, TRUE, Reason.CONFLICT, blocker.message)
+            break
+
+
+def _ready(scope: Scope, state: Checkpoint) -> _Said:
+    kind, seen = ConditionType.READY, scope.seen
+    if state.stable is not None:
+        if seen.workload(state.stable).ready > 0:
+            return _Said(kind, TRUE, Reason.SERVING, describe(Reason.SERVING, revision=state.stable))
+        failure = seen.workload(state.stable).failure
+        detail = f"{failure.reason}: {failure.message}" if failure else None
+        return _Said(
+            kind, FALSE, Reason.UNAVAILABLE, describe(Reason.UNAVAILABLE, revision=state.stable, detail=detail)
+        )
+    if state.candidate is None:
+        refused = next((item for item in state.rejected if item.revision == seen.revision), None)
+        if refused is not None:
+            return _Said(kind, FALSE, refused.reason, refused.message)
+        reason = Reason.SUSPENDED if seen.suspended else Reason.PENDING
+        return _Said(kind, UNKNOWN, reason, describe(reason))
+    if state.candidate.stage is Stage.PENDING and seen.blockers:
+        return _Said(kind, FALSE, seen.blockers[0].reason, seen.blockers[0].message)
+    failure = _first_failure(scope, state)
+    if failure is not None:
+        return _Said(kind, FALSE, failure.reason, _explain(failure, state.candidate.revision))
+    if seen.suspended:
+        return _Said(kind, UNKNOWN, Reason.SUSPENDED, describe(Reason.SUSPENDED))
+    return _Said(kind, UNKNOWN, Reason.PROGRESSING, waiting_for(scope, state) or describe(Reason.PROGRESSING))
+
+
+def _first_failure(scope: Scope, state: Checkpoint) -> Failure | None:
+    """Why a first revision does not come up, if there is a reason by now."""
+    candidate, seen = state.candidate, scope.seen
+    if candidate is None:
+        return None
+    workload = seen.workload(candidate.revision)
+    if workload.failure is not None:
+        return workload.failure
+    smoke = seen.smoke.get(candidate.revision)
+    if smoke is not None and smoke.passed is False:
+        return Failure(Reason.SMOKE_FAILED, smoke.message, permanent=True)
+    if candidate.stage is Stage.PROMOTING and seen.route.refused:
+        return Failure(Reason.ROUTE_NOT_ACCEPTED, seen.route.refused, permanent=False)
+    due = deadline_of(state, seen)
+    if due is not None and seen.now >= due:
+        return Failure(Reason.DEADLINE_EXCEEDED, waiting_for(scope, state) or "", permanent=False)
+    return None
+
+
+def _unready_for(scope: Scope, ready: _Said) -> timedelta:
+    """How long Ready has had its present status."""
+    before = find_condition(scope.model.status.conditions, ConditionType.READY)
+    if before is None or before.status != ready.status:
+        return timedelta(0)
+    return scope.seen.now - before.last_transition_time
+
+
+def _stalled(scope: Scope, state: Checkpoint, ready: _Said, unready_for: timedelta, state_lost: str) -> _Said | None:
+    kind = ConditionType.STALLED
+    if state_lost:
+        return _Said(kind, TRUE, Reason.STATE_LOST, describe(Reason.STATE_LOST, detail=state_lost))
+    if ready.status is not FALSE:
+        return None
+    waits = state.candidate is not None and state.candidate.stage is Stage.PENDING
+    if waits and ready.reason != Reason.ROUTING_UNSUPPORTED:
+        return None
+    due = deadline_of(state, scope.seen)
+    overdue = due is not None and scope.seen.now >= due
+    failure = _first_failure(scope, state) if state.stable is None else None
+    given_up = state.stable is None and (state.candidate is None or (failure is not None and failure.permanent))
+    too_long = state.stable is not None and unready_for.total_seconds() >= scope.seen.limits.stage_deadline
+    if given_up or overdue or too_long or ready.reason == Reason.ROUTING_UNSUPPORTED:
+        return _Said(kind, TRUE, ready.reason, ready.message)
+    return None
+
+
+def _progressing(scope: Scope, state: Checkpoint, state_lost: str) -> _Said:
+    kind, seen, candidate = ConditionType.PROGRESSING, scope.seen, state.candidate
+    if state_lost:
+        return _Said(kind, FALSE, Reason.STATE_LOST, describe(Reason.STATE_LOST, detail=state_lost))
+    if candidate is None:
+        refused = next((item for item in state.rejected if item.revision == seen.revision), None)
+        if refused is not None and state.stable != seen.revision:
+            return _Said(kind, FALSE, refused.reason, refused.message)
+        if state.stable is None:
+            return _Said(kind, UNKNOWN, Reason.PENDING, describe(Reason.PENDING))
+        return _Said(kind, FALSE, Reason.COMPLETE, describe(Reason.COMPLETE, revision=state.stable))
+    if seen.suspended:
+        return _Said(kind, UNKNOWN, Reason.SUSPENDED, describe(Reason.SUSPENDED, revision=candidate.revision))
+    message = waiting_for(scope, state) or ""
+    if candidate.stage is Stage.PENDING:
+        return _Said(kind, UNKNOWN, seen.blockers[0].reason if seen.blockers else Reason.PENDING, message)
+    return _Said(kind, TRUE, _STAGE_REASONS[candidate.stage], message)
+
+
+def _spec_served(scope: Scope, state: Checkpoint) -> Iterator[_Said]:
+    kind, seen = ConditionType.SPEC_SERVED, scope.seen
+    refused = next((item for item in state.rejected if item.revision == seen.revision), None)
+    if state.stable is None:
+        reason = refused.reason if refused else Reason.PROGRESSING
+        yield _Said(kind, FALSE, reason, "No revision serves yet.")
+    elif state.stable == seen.revision:
+        yield _Said(kind, TRUE, Reason.SERVING, describe(Reason.SERVING, revision=state.stable))
+    else:
+        reason = refused.reason if refused else Reason.PROGRESSING
+        message = f"Revision {state.stable} serves, the spec asks for {seen.revision}."
+        yield _Said(kind, FALSE, reason, message)
+    if refused is not None and state.stable != seen.revision and state.candidate is None:
+        message = f"Revision {refused.revision} was refused: {refused.reason}: {refused.message}"
+        yield _Said(ConditionType.CANDIDATE_REJECTED, TRUE, refused.reason, message)
+
+
+def _explain(failure: Failure, revision: str) -> str:
+    try:
+        return describe(Reason(failure.reason), revision=revision, detail=failure.message)
+    except ValueError:
+        return f"{failure.reason}: {failure.message}"
+
+
+def _served(scope: Scope, revision: str) -> ServedRevision | None:
+    spec = scope.revisions.get(revision)
+    if spec is None:
+        return None
+    workload = scope.seen.workload(revision)
+    return ServedRevision(
+        revision=revision, digest=spec.artifact.digest, replicas=workload.replicas, ready_replicas=workload.ready
+    )
+
+
+def _candidate(scope: Scope, state: Checkpoint) -> CandidateRevision | None:
+    candidate = state.candidate
+    if candidate is None:
+        return None
+    workload = scope.seen.workload(candidate.revision)
+    return CandidateRevision(
+        revision=candidate.revision,
+        digest=scope.model.spec.artifact.digest
+        if candidate.revision == scope.seen.revision
+        else scope.revisions[candidate.revision].artifact.digest,
+        replicas=workload.replicas,
+        ready_replicas=workload.ready,
+        stage=candidate.stage,
+        since=candidate.since,
+        waiting_for=waiting_for(scope, state),
+    )
+
+
+def _traffic(scope: Scope, state: Checkpoint) -> list[Traffic]:
+    """Read back from the route; a revision that no record names is not hidden by leaving it out of the sum."""
+    if not scope.seen.route.accepted:
+        return list(scope.model.status.traffic) if scope.seen.route.present else []
+    stage = stage_of(state)
+    candidate = state.candidate.revision if state.candidate and stage is not Stage.PENDING else None
+    return [
+        Traffic(revision=revision, role=Role.CANDIDATE if revision == candidate else Role.STABLE, weight=weight)
+        for revision, weight in sorted(scope.seen.route.weights.items())
+        if revision in scope.revisions
+    ]
+
+
+def _selector(scope: Scope, revision: str | None) -> str | None:
+    if revision is None:
+        return None
+    return ",".join(f"{key}={value}" for key, value in names.selector(scope.identity.name, revision).items())

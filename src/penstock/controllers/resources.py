@@ -1,0 +1,8 @@
+"""The kinds of our own API group, as the Kubernetes layer addresses them."""
+
+from penstock.api.v1alpha1.base import GROUP, VERSION
+from penstock.kube.resources import Resource
+
+MODELS = Resource(GROUP, VERSION, "models", "Model")
+MODELREVISIONS = Resource(GROUP, VERSION, "modelrevisions", "ModelRevision")
+DECISIONRECORDS = Resource(GROUP, VERSION, "decisionrecords", "DecisionRecord")

@@ -1,0 +1,83 @@
+"""Which events hold at this moment, given the checkpoint and what is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from penstock.api.v1alpha1.decisionrecord import Checkpoint
+from penstock.api.v1alpha1.modelstatus import Stage
+from penstock.domain.lifecycle.observed import Observed
+from penstock.domain.lifecycle.stages import Event
+
+
+def stage_of(state: Checkpoint) -> Stage | None:
+    """Return the stage of the candidate, or None while no candidate is under way."""
+    return state.candidate.stage if state.candidate else None
+
+
+def events(state: Checkpoint, seen: Observed) -> Iterator[Event]:
+    """Yield the events that hold now, most important first.
+
+    While a Model is suspended only what protects traffic is left: the pause itself, harm and the
+    end of a rollback that has begun.
+    """
+    held = set(_holding(state, seen))
+    if seen.suspended:
+        held &= {Event.SUSPENDED, Event.CANDIDATE_LOST}
+        if stage_of(state) is Stage.ROLLING_BACK:
+            held |= {Event.ROUTE_APPLIED} & set(_holding(state, seen))
+    yield from (event for event in Event if event in held)
+
+
+def deadline_of(state: Checkpoint, seen: Observed) -> datetime | None:
+    """Return when the candidate's stage runs out of time; None where nothing runs out."""
+    candidate = state.candidate
+    if candidate is None or candidate.paused_since is not None:
+        return None
+    return candidate.since + timedelta(seconds=seen.limits.stage_deadline)
+
+
+def serves_alone(seen: Observed, revision: str) -> bool:
+    """Whether the live route sends everything to `revision` and the data plane shows it."""
+    reached = seen.reached.get(revision)
+    return (
+        seen.route.present
+        and seen.route.accepted
+        and dict(seen.route.weights) == {revision: 100}
+        and reached is not None
+        and reached.passed is True
+    )
+
+
+def _holding(state: Checkpoint, seen: Observed) -> Iterator[Event]:
+    candidate = state.candidate
+    if candidate is not None:
+        if seen.suspended and candidate.paused_since is None:
+            yield Event.SUSPENDED
+        if not seen.suspended and candidate.paused_since is not None:
+            yield Event.RESUMED
+    if state.wanted is None or seen.spec_hash != state.wanted.spec_hash:
+        back_to_stable = state.stable is not None and state.stable == seen.revision
+        yield Event.WANTED_STABLE if back_to_stable else Event.WANTED_THIRD
+    yield Event.BLOCKED if seen.blockers else Event.UNBLOCKED
+    if candidate is None:
+        return
+    workload = seen.workload(candidate.revision)
+    smoke = seen.smoke.get(candidate.revision)
+    if workload.failure is not None and workload.failure.permanent:
+        yield Event.CANDIDATE_FAILED
+    if smoke is not None and smoke.passed is False:
+        yield Event.CANDIDATE_FAILED
+    if workload.ready == 0:
+        yield Event.CANDIDATE_LOST
+    if workload.present and workload.ready >= max(1, seen.replicas) and smoke is not None and smoke.passed is True:
+        yield Event.CANDIDATE_READY
+    target = candidate.revision
+    if stage_of(state) is Stage.ROLLING_BACK and state.stable is not None:
+        target = state.stable
+    if serves_alone(seen, target):
+        yield Event.ROUTE_APPLIED
+    due = deadline_of(state, seen)
+    if due is not None and seen.now >= due:
+        yield Event.DEADLINE

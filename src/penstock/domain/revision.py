@@ -1,0 +1,55 @@
+"""What a revision is: the hash of everything that changes an answer."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import rfc8785
+
+from penstock.api.v1alpha1.model import ModelSpec
+from penstock.api.v1alpha1.serving import Runtime
+
+# Prefixed to every hash, so that a later change of the recipe can never collide with an older one.
+SPEC_HASH_VERSION = "penstock.dev/spec/1"
+REVISION_HASH_VERSION = "penstock.dev/revision/1"
+REVISION_LENGTH = 12
+
+
+def canonical_digest(value: Any) -> str:
+    """Return `sha256:<hex>` of the RFC 8785 (canonical JSON) form of a JSON value."""
+    return "sha256:" + hashlib.sha256(rfc8785.dumps(value)).hexdigest()
+
+
+def spec_hash(spec: ModelSpec) -> str:
+    """Hash the part of a Model's spec that changes an answer.
+
+    Where and how big a model runs (replicas, resources, placement) is not part of it: such an
+    edit keeps the revision. Nor is the artifact's URI: the digest says what is served, the URI
+    only where it lies.
+    """
+    content: dict[str, Any] = {
+        "artifactDigest": spec.artifact.digest,
+        "format": spec.artifact.format.value,
+        "runtime": spec.serving.runtime.value,
+    }
+    if spec.serving.runtime is Runtime.CUSTOM and spec.serving.custom is not None:
+        custom = spec.serving.custom
+        content["custom"] = {
+            "image": custom.image.rsplit("@", 1)[-1],
+            "args": list(custom.args),
+            "env": {item.name: item.value for item in custom.env},
+            "port": custom.port,
+            "protocol": custom.protocol.value,
+        }
+    return canonical_digest([SPEC_HASH_VERSION, content])
+
+
+def revision_name(spec_digest: str, feature_schema: str = "", build: str = "") -> str:
+    """Return the 12 hex characters that name a revision.
+
+    `feature_schema` is the digest of the feature schema at the moment the wanted revision
+    changed and `build` the uid of a Rebuild action; both are empty where they do not apply.
+    """
+    digest = canonical_digest([REVISION_HASH_VERSION, spec_digest, feature_schema, build])
+    return digest.removeprefix("sha256:")[:REVISION_LENGTH]

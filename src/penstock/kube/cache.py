@@ -1,0 +1,242 @@
+"""The objects as the watches last showed them, with the look-ups that controllers need."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import orjson
+
+from penstock.kube.metrics import KubeMetrics
+from penstock.kube.ownership import applied_fields
+from penstock.kube.resources import Json, ObjectKey, Resource, controller_of, key_of, uid_of, version_of
+
+_TOMBSTONES = 4096
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Entry:
+    obj: Json
+    version: int | None  # None if the server's resourceVersion is no number, which API conventions still allow
+    owned_fields: bytes | None
+
+
+class Cache:
+    """Holds trimmed objects; callers must not change what they get.
+
+    ``field_manager``: of metadata.managedFields only this manager's applied fields are kept, packed, and are to be had
+    from `owned_fields`. ``trims`` takes a copy of an object's top level per kind and returns what is worth keeping.
+    ``label_indexes`` are the label keys that `by_label` finds without a scan.
+    ``expectation_seconds``: how long `caught_up` waits for a write to show up before it gives up waiting.
+    """
+
+    def __init__(
+        self,
+        *,
+        field_manager: str = "penstock",
+        trims: dict[Resource, Callable[[Json], Json]] | None = None,
+        label_indexes: Iterable[str] = (),
+        expectation_seconds: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+        metrics: KubeMetrics | None = None,
+    ) -> None:
+        self._field_manager = field_manager
+        self._trims = trims or {}
+        self._label_keys = frozenset(label_indexes)
+        self._expectation_seconds = expectation_seconds
+        self._clock = clock
+        self._metrics = metrics or KubeMetrics()
+        self._entries: dict[Resource, dict[ObjectKey, _Entry]] = defaultdict(dict)
+        self._by_owner: dict[str, dict[ObjectKey, None]] = defaultdict(dict)
+        self._by_label: dict[tuple[Resource, str, str, str], dict[ObjectKey, None]] = defaultdict(dict)
+        self._expected: dict[ObjectKey, tuple[int, float]] = {}
+        self._deleted_at: OrderedDict[ObjectKey, int] = OrderedDict()
+        self._highest: dict[Resource, int] = defaultdict(int)
+
+    def upsert(self, resource: Resource, obj: Json) -> bool:
+        """Takes in an object from a watch or list; False if it is not newer than what is held, and was ignored."""
+        key = key_of(resource, obj)
+        version = _number(version_of(obj))
+        held = self._entries[resource].get(key)
+        if version is not None:
+            if held is not None and held.version is not None and version <= held.version:
+                return False
+            if held is None and version <= self._deleted_at.get(key, -1):
+                return False
+            self._highest[resource] = max(self._highest[resource], version)
+        if held is not None:
+            self._unindex(key, held.obj)
+        owned = applied_fields(obj, self._field_manager)
+        trimmed = self._trimmed(resource, obj)
+        packed = orjson.dumps(owned) if owned is not None else None
+        self._entries[resource][key] = _Entry(trimmed, version, packed)
+        self._index(key, trimmed)
+        self._met(key, version)
+        self._gauge(resource)
+        return True
+
+    def remove(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        uid: str | None = None,
+        resource_version: str | None = None,
+    ) -> Json | None:
+        """Drops an object, unless ``uid`` says that another one of that name is meant. Returns what was held.
+
+        ``resource_version`` is that of the DELETED event: nothing older is taken in again afterwards.
+        """
+        key = ObjectKey(resource, namespace or "", name)
+        held = self._entries[resource].get(key)
+        if held is not None and uid and uid_of(held.obj) != uid:
+            return None
+        version = _number(resource_version or "") or (held.version if held is not None else None)
+        if version is not None:
+            self._bury(key, version)
+        if held is None:
+            self._met(key, version)
+            return None
+        del self._entries[resource][key]
+        self._unindex(key, held.obj)
+        self._met(key, version)
+        self._gauge(resource)
+        return held.obj
+
+    def get(self, resource: Resource, namespace: str | None, name: str) -> Json | None:
+        """The object, or None."""
+        entry = self._entries[resource].get(ObjectKey(resource, namespace or "", name))
+        return None if entry is None else entry.obj
+
+    def owned_fields(self, resource: Resource, namespace: str | None, name: str) -> Json | None:
+        """The ``fieldsV1`` tree of our field manager on the object, or None if it never applied it."""
+        entry = self._entries[resource].get(ObjectKey(resource, namespace or "", name))
+        if entry is None or entry.owned_fields is None:
+            return None
+        fields: Json = orjson.loads(entry.owned_fields)
+        return fields
+
+    def list(self, resource: Resource, namespace: str | None = None) -> Sequence[Json]:
+        """All objects of a kind, of one namespace or of all."""
+        return [
+            entry.obj
+            for key, entry in self._entries[resource].items()
+            if namespace is None or key.namespace == namespace
+        ]
+
+    def owned_by(self, uid: str) -> Sequence[tuple[Resource, Json]]:
+        """The objects whose controller owner reference names this uid."""
+        return [(key.resource, self._entries[key.resource][key].obj) for key in self._by_owner.get(uid, ())]
+
+    def by_label(self, resource: Resource, namespace: str, label: str, value: str) -> Sequence[Json]:
+        """The objects of a namespace with this label; a label that is not indexed costs a scan of the kind."""
+        if label in self._label_keys:
+            keys = self._by_label.get((resource, namespace, label, value), ())
+            return [self._entries[resource][key].obj for key in keys]
+        return [obj for obj in self.list(resource, namespace) if _labels(obj).get(label) == value]
+
+    def keys(self, resource: Resource, namespace: str | None = None) -> Sequence[ObjectKey]:
+        """The keys of all objects of a kind, of one namespace or of all."""
+        return [key for key in self._entries[resource] if namespace is None or key.namespace == namespace]
+
+    def highest_version(self, resource: Resource) -> int:
+        """The highest resourceVersion ever seen for the kind; a later list below it means etcd was set back."""
+        return self._highest[resource]
+
+    def prune(
+        self,
+        resource: Resource,
+        live: set[tuple[str, str, str]],
+        resource_version: str,
+        *,
+        namespace: str | None = None,
+    ) -> Sequence[Json]:
+        """Drops what is not in ``live``, a set of (namespace, name, uid) listed at ``resource_version``.
+
+        Objects newer than the list are kept: they were created after it. Returns the dropped objects.
+        """
+        listed_at = _number(resource_version)
+        gone = [
+            (key, uid_of(entry.obj))
+            for key, entry in self._entries[resource].items()
+            if (namespace is None or key.namespace == namespace)
+            and (key.namespace, key.name, uid_of(entry.obj)) not in live
+            and (listed_at is None or entry.version is None or entry.version <= listed_at)
+        ]
+        removed = [self.remove(resource, key.namespace, key.name, uid, resource_version) for key, uid in gone]
+        if removed:
+            self._metrics.pruned.labels(str(resource)).inc(len(removed))
+        return [obj for obj in removed if obj is not None]
+
+    def note_write(self, resource: Resource, namespace: str | None, name: str, resource_version: str) -> None:
+        """Remembers that we wrote the object, so that `caught_up` is False until a watch shows that version."""
+        key = ObjectKey(resource, namespace or "", name)
+        version = _number(resource_version)
+        if version is None or version <= self._deleted_at.get(key, -1):
+            return
+        held = self._entries[resource].get(key)
+        if held is None or held.version is None or held.version < version:
+            self._expected[key] = (version, self._clock() + self._expectation_seconds)
+
+    def caught_up(self, keys: Iterable[ObjectKey]) -> bool:
+        """Whether the watches have shown our last write of every one of these objects."""
+        return all(self._is_caught_up(key) for key in keys)
+
+    def _is_caught_up(self, key: ObjectKey) -> bool:
+        expected = self._expected.get(key)
+        if expected is not None and self._clock() >= expected[1]:
+            # The object is gone and its DELETED event was lost: waiting longer would block its owner for good.
+            del self._expected[key]
+            expected = None
+        return expected is None
+
+    def _met(self, key: ObjectKey, version: int | None) -> None:
+        expected = self._expected.get(key)
+        if expected is not None and (version is None or version >= expected[0]):
+            del self._expected[key]
+
+    def _bury(self, key: ObjectKey, version: int) -> None:
+        self._deleted_at[key] = max(version, self._deleted_at.pop(key, version))
+        while len(self._deleted_at) > _TOMBSTONES:
+            self._deleted_at.popitem(last=False)
+
+    def _trimmed(self, resource: Resource, obj: Json) -> Json:
+        metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
+        copy = {**obj, "metadata": metadata}
+        trim = self._trims.get(resource)
+        return copy if trim is None else trim(copy)
+
+    def _index(self, key: ObjectKey, obj: Json) -> None:
+        if (owner := controller_of(obj)) is not None:
+            self._by_owner[owner["uid"]][key] = None
+        for label in self._label_keys & _labels(obj).keys():
+            self._by_label[key.resource, key.namespace, label, _labels(obj)[label]][key] = None
+
+    def _unindex(self, key: ObjectKey, obj: Json) -> None:
+        if (owner := controller_of(obj)) is not None:
+            _discard(self._by_owner, owner["uid"], key)
+        for label in self._label_keys & _labels(obj).keys():
+            _discard(self._by_label, (key.resource, key.namespace, label, _labels(obj)[label]), key)
+
+    def _gauge(self, resource: Resource) -> None:
+        self._metrics.cached.labels(str(resource)).set(len(self._entries[resource]))
+
+
+def _discard(index: dict[T, dict[ObjectKey, None]], value: T, key: ObjectKey) -> None:
+    bucket = index[value]
+    bucket.pop(key, None)
+    if not bucket:
+        del index[value]
+
+
+def _labels(obj: Json) -> dict[str, str]:
+    labels: dict[str, str] = obj["metadata"].get("labels") or {}
+    return labels
+
+
+def _number(resource_version: str) -> int | None:
+    return int(resource_version) if resource_version.isdecimal() else None

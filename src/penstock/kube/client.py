@@ -1,0 +1,257 @@
+"""A thin asyncio client for the Kubernetes API: plain dicts in and out, no typed models."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+
+from penstock.kube import errors
+from penstock.kube.connection import Connection, load_connection
+from penstock.kube.metrics import KubeMetrics
+from penstock.kube.resources import Json, Resource
+
+_JSON = "application/json"
+_APPLY = "application/apply-patch+yaml"  # JSON is YAML; the API server knows no apply-patch+json
+_MERGE = "application/merge-patch+json"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+WRITE_TIMEOUT = 4.0
+READ_TIMEOUT = 10.0
+LIST_TIMEOUT = 30.0
+PAGE_SIZE = 500
+
+
+class KubeClient:
+    """Talks to one API server. Every method raises a subclass of `penstock.kube.errors.ApiError` on failure.
+
+    Nothing is retried here: the caller's queue owns retries and back-off. ``calls`` counts what was sent, by
+    ``(verb, plural)`` with the verbs of RBAC.
+    """
+
+    def __init__(
+        self, connection: Connection, *, user_agent: str = "penstock", metrics: KubeMetrics | None = None
+    ) -> None:
+        self.calls: Counter[tuple[str, str]] = Counter()
+        self._connection = connection
+        self._metrics = metrics or KubeMetrics()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=connection.ssl, limit=100),
+            headers={"User-Agent": user_agent, "Accept": _JSON, "Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=connection.proxy,
+        )
+
+    @classmethod
+    async def connect(
+        cls, *, kubeconfig: Path | None = None, user_agent: str = "penstock", metrics: KubeMetrics | None = None
+    ) -> KubeClient:
+        """Opens a client by ``kubeconfig``, else $KUBECONFIG, else the pod's service account, else ~/.kube/config."""
+        return cls(await load_connection(kubeconfig, os.environ), user_agent=user_agent, metrics=metrics)
+
+    async def __aenter__(self) -> KubeClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connections. The client cannot be used afterwards."""
+        await self._connection.close()
+        await self._session.close()
+
+    async def get(self, resource: Resource, namespace: str | None, name: str, *, timeout: float = READ_TIMEOUT) -> Json:
+        """Reads one object, live (never from a cache of the API server)."""
+        return await self._call("get", resource, "GET", resource.path(namespace, name), timeout=timeout)
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str | None = None,
+        metadata_only: bool = False,
+        page_size: int = PAGE_SIZE,
+    ) -> tuple[list[Json], str]:
+        """Reads all objects of a kind, page by page, from one consistent snapshot.
+
+        Returns the objects and the snapshot's resourceVersion. Items lack apiVersion and kind, as on the wire.
+        """
+        query = {"limit": str(page_size)}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        accept = _METADATA_LIST if metadata_only else _JSON
+        path = resource.path(namespace)
+        items: list[Json] = []
+        version = ""
+        while True:
+            try:
+                page = await self._call("list", resource, "GET", path, query=query, accept=accept, timeout=LIST_TIMEOUT)
+            except errors.Gone:
+                if "continue" not in query:
+                    raise
+                # The snapshot was compacted while we paged: only an unpaged list is consistent for sure.
+                items, version = [], ""
+                query = {key: value for key, value in query.items() if key not in ("continue", "limit")}
+                continue
+            metadata = page.get("metadata") or {}
+            version = version or str(metadata.get("resourceVersion") or "")
+            items.extend(page.get("items") or ())
+            if not metadata.get("continue"):
+                return items, version
+            query["continue"] = metadata["continue"]
+
+    async def create(self, resource: Resource, obj: Json, *, timeout: float = WRITE_TIMEOUT) -> Json:
+        """Creates an object; AlreadyExists if its name is taken."""
+        path = resource.path(_namespace(obj))
+        return await self._call("create", resource, "POST", path, body=obj, timeout=timeout)
+
+    async def apply(
+        self,
+        resource: Resource,
+        obj: Json,
+        *,
+        field_manager: str,
+        force: bool = True,
+        subresource: str | None = None,
+        timeout: float = WRITE_TIMEOUT,
+    ) -> Json:
+        """Server-side apply: creates or updates ``obj``, which names its kind, namespace and name."""
+        path = resource.path(_namespace(obj), obj["metadata"]["name"], subresource)
+        query = {"fieldManager": field_manager, "force": "true" if force else "false"}
+        return await self._call(
+            "patch", resource, "PATCH", path, query=query, body=obj, content_type=_APPLY, timeout=timeout
+        )
+
+    async def update(
+        self, resource: Resource, obj: Json, subresource: str | None = None, *, timeout: float = WRITE_TIMEOUT
+    ) -> Json:
+        """Replaces an object; with its resourceVersion set, Conflict if it has changed meanwhile."""
+        path = resource.path(_namespace(obj), obj["metadata"]["name"], subresource)
+        return await self._call("update", resource, "PUT", path, body=obj, timeout=timeout)
+
+    async def patch_merge(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        patch: Json,
+        subresource: str | None = None,
+        *,
+        timeout: float = WRITE_TIMEOUT,
+    ) -> Json:
+        """JSON merge patch (RFC 7386): null removes a field, lists are replaced."""
+        path = resource.path(namespace, name, subresource)
+        return await self._call("patch", resource, "PATCH", path, body=patch, content_type=_MERGE, timeout=timeout)
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+        propagation: str = "Background",
+        timeout: float = WRITE_TIMEOUT,
+    ) -> Json:
+        """Deletes an object; Conflict if it is not the one of that uid and resourceVersion."""
+        wanted = {"uid": uid, "resourceVersion": resource_version}
+        options: Json = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
+        if preconditions := {key: value for key, value in wanted.items() if value}:
+            options["preconditions"] = preconditions
+        path = resource.path(namespace, name)
+        return await self._call("delete", resource, "DELETE", path, body=options, timeout=timeout)
+
+    async def raw_get(self, path: str, *, timeout: float = READ_TIMEOUT) -> bytes:
+        """Reads any path of the API server, e.g. ``/readyz`` or ``/version``, and returns the body as it is."""
+        self.calls["get", path] += 1
+        return await self._send("GET", path, accept="*/*", timeout=timeout)
+
+    async def _call(
+        self,
+        verb: str,
+        resource: Resource,
+        method: str,
+        path: str,
+        *,
+        timeout: float,
+        query: Mapping[str, str] | None = None,
+        body: Json | None = None,
+        content_type: str = _JSON,
+        accept: str = _JSON,
+    ) -> Json:
+        self.calls[verb, resource.plural] += 1
+        data = None if body is None else orjson.dumps(body)
+        started = time.perf_counter()
+        try:
+            raw = await self._send(
+                method, path, query=query, data=data, content_type=content_type, accept=accept, timeout=timeout
+            )
+        finally:
+            elapsed = time.perf_counter() - started
+            self._metrics.request_seconds.labels(verb, str(resource)).observe(elapsed)
+        answer = orjson.loads(raw)
+        if not isinstance(answer, dict):
+            raise errors.ServerError(200, "BadAnswer", f"{method} {path} was answered by something that is no object.")
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        timeout: float,
+        query: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        content_type: str = _JSON,
+        accept: str = _JSON,
+    ) -> bytes:
+        headers = {"Accept": accept}
+        if data is not None:
+            headers["Content-Type"] = content_type
+        if authorization := await self._connection.authorization():
+            headers["Authorization"] = authorization
+        options: dict[str, Any] = {}
+        if self._connection.server_name:
+            options["server_hostname"] = self._connection.server_name
+        code = "<error>"
+        try:
+            async with self._session.request(
+                method,
+                self._connection.host + path,
+                params=query,
+                data=data,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, WRITE_TIMEOUT)),
+                allow_redirects=False,
+                **options,
+            ) as response:
+                code = str(response.status)
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _unreachable(method, path, timeout, error) from error
+        finally:
+            self._metrics.requests.labels(code, method).inc()
+        if response.status >= 300:
+            raise errors.from_response(response.status, body, response.headers.get("Retry-After"))
+        return body
+
+
+def _namespace(obj: Json) -> str | None:
+    namespace: str | None = obj["metadata"].get("namespace")
+    return namespace
+
+
+def _unreachable(method: str, path: str, timeout: float, error: Exception) -> errors.Unreachable:
+    never_sent = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    if isinstance(error, TimeoutError) and not never_sent:
+        text = f"{method} {path} got no answer within {timeout:g} s."
+    else:
+        text = f"{method} {path} failed: the API server cannot be reached ({type(error).__name__}: {error})."
+    return errors.Unreachable(text, outcome_unknown=method != "GET" and not never_sent)

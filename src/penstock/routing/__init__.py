@@ -1,0 +1,1 @@
+"""Routers: how weights between revisions reach the data plane. One file per backend."""

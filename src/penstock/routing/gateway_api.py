@@ -1,0 +1,100 @@
+"""Gateway API: one HTTPRoute per Model, a backend per revision that gets traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from penstock.domain.lifecycle.desired import Desired
+from penstock.domain.lifecycle.observed import RouteView
+from penstock.kube.resources import HTTPROUTES, Resource
+from penstock.routing.protocol import Capabilities, Json, Lookup, Target
+
+# What must be True, for the generation in question, before the route counts as taken.
+TAKEN = ("Accepted", "ResolvedRefs")
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The Gateway (and, if named, the listener) a route attaches to."""
+
+    namespace: str
+    name: str
+    section: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRouter:
+    """Routes by weight through a Gateway."""
+
+    parent: Parent
+    capabilities: ClassVar[Capabilities] = Capabilities(weights=True, mirror=True)
+
+    def route(self, target: Target, weights: Mapping[str, int]) -> tuple[Resource, Json] | None:
+        """Return the HTTPRoute.
+
+        A revision without weight has no backendRef at all: some gateways send a trickle to a
+        backend of weight 0.
+        """
+        backends = [
+            {"name": target.services[revision], "port": target.port, "weight": weight}
+            for revision, weight in sorted(weights.items())
+            if weight > 0
+        ]
+        if not backends:
+            return None
+        rule: Json = {
+            "matches": [{"path": {"type": "PathPrefix", "value": target.prefix}}],
+            "backendRefs": backends,
+        }
+        if target.prefix != "/":
+            rewrite = {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}
+            rule["filters"] = [{"type": "URLRewrite", "urlRewrite": rewrite}]
+        spec: Json = {"parentRefs": [self._parent_ref()], "rules": [rule]}
+        if target.hostnames:
+            spec["hostnames"] = list(target.hostnames)
+        return HTTPROUTES, {"metadata": {"name": target.model}, "spec": spec}
+
+    def selected(self, desired: Desired) -> str | None:
+        """The Model's own Service always follows the stable revision; weights hold at the gateway."""
+        return desired.selected
+
+    def observe(self, target: Target, lookup: Lookup) -> RouteView:
+        """Read weights and the gateway's verdict on exactly this generation."""
+        live = lookup(HTTPROUTES, target.namespace, target.model)
+        if live is None:
+            return RouteView()
+        revisions = {service: revision for revision, service in target.services.items()}
+        weights: dict[str, int] = {}
+        for rule in live["spec"].get("rules", []):
+            for backend in rule.get("backendRefs", []):
+                key = revisions.get(backend["name"], backend["name"])
+                weights[key] = weights.get(key, 0) + int(backend.get("weight", 1))
+        accepted, refused = self._verdict(live)
+        return RouteView(present=True, weights=weights, accepted=accepted, refused=refused)
+
+    def _verdict(self, live: Json) -> tuple[bool, str]:
+        generation = live["metadata"].get("generation")
+        for parent in live.get("status", {}).get("parents", []):
+            reference = parent.get("parentRef", {})
+            namespace = reference.get("namespace", live["metadata"]["namespace"])
+            if (namespace, reference.get("name")) != (self.parent.namespace, self.parent.name):
+                continue
+            current = {c["type"]: c for c in parent.get("conditions", []) if c.get("observedGeneration") == generation}
+            refused = [current[kind] for kind in TAKEN if kind in current and current[kind]["status"] == "False"]
+            if refused:
+                return False, f"{refused[0].get('reason', '')}: {refused[0].get('message', '')}"
+            return all(current.get(kind, {}).get("status") == "True" for kind in TAKEN), ""
+        return False, ""
+
+    def _parent_ref(self) -> Json:
+        reference: Json = {
+            "group": "gateway.networking.k8s.io",
+            "kind": "Gateway",
+            "namespace": self.parent.namespace,
+            "name": self.parent.name,
+        }
+        if self.parent.section:
+            reference["sectionName"] = self.parent.section
+        return reference

@@ -1,0 +1,1 @@
+"""The model server: one model, one revision, Open Inference Protocol v2 over HTTP."""

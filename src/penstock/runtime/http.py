@@ -1,0 +1,86 @@
+"""The few pieces of ASGI that the server needs."""
+
+import asyncio
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from penstock.runtime.errors import RequestError
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+_CLOSE = ((b"connection", b"close"),)
+_REQUEST_ID = re.compile(rb"[!-~]{1,128}")
+
+
+class ClientGone(Exception):
+    """The client went away before its request was complete."""
+
+
+def request_id(headers: Headers) -> bytes:
+    """The request's `x-request-id` if it is printable and short, else a new UUID."""
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value
+    return str(uuid.uuid4()).encode()
+
+
+async def read_body(headers: Headers, receive: Receive, limit: int, seconds: float) -> bytes:
+    """The whole body.
+
+    Raises `RequestError` for more than `limit` bytes (413) or a rest that takes longer than `seconds` (408), and
+    `ClientGone` if it never ends.
+    """
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit() and int(value) > limit:
+            raise _too_large(limit)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        try:
+            async with asyncio.timeout(seconds):
+                message, body = await _read_rest(body, receive, limit)
+        except TimeoutError:
+            raise RequestError(408, f"the body did not arrive within {seconds:g} seconds", _CLOSE) from None
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+async def _read_rest(first: bytes, receive: Receive, limit: int) -> tuple[MutableMapping[str, Any], bytes]:
+    pieces, size, more = [first], len(first), True
+    message: MutableMapping[str, Any] = {}
+    while more:
+        message = await receive()
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > limit:
+            raise _too_large(limit)
+        more = message.get("more_body", False)
+    return message, b"".join(pieces)
+
+
+async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    """Sends one JSON answer."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+def _too_large(limit: int) -> RequestError:
+    return RequestError(413, f"the body is larger than the limit of {limit} bytes", _CLOSE)

@@ -1,0 +1,81 @@
+"""What the model server counts, for Prometheus and for the operator's own scrape."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from penstock.runtime.settings import Settings
+
+_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class Metrics:
+    """The metrics of one process, in a registry of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._registry = CollectorRegistry()
+        self._labels = {"model": settings.model_name, "revision": settings.revision}
+        self._requests = Counter(
+            "penstock_inference_requests",
+            "Inference requests by HTTP status.",
+            ("model", "revision", "code"),
+            registry=self._registry,
+        )
+        self._duration = Histogram(
+            "penstock_inference_duration_seconds",
+            "Time from the request's first byte in the server to its answer.",
+            ("model", "revision"),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        ).labels(**self._labels)
+        self._in_flight = Gauge(
+            "penstock_inference_in_flight",
+            "Inference requests being worked on.",
+            ("model", "revision"),
+            registry=self._registry,
+        ).labels(**self._labels)
+        self._load = Gauge(
+            "penstock_model_load_seconds",
+            "Time it took to load the model.",
+            ("model", "revision"),
+            registry=self._registry,
+        ).labels(**self._labels)
+        Gauge(
+            "penstock_model_info",
+            "What is loaded; always 1.",
+            ("model", "revision", "digest", "format"),
+            registry=self._registry,
+        ).labels(**self._labels, digest=settings.digest, format=settings.model_format).set(1)
+        # A counter that exists from the start shows its first increment as an increase.
+        self._by_code: dict[int, Counter] = {}
+        self._of_code(200)
+
+    def loaded(self, seconds: float) -> None:
+        """Notes how long the load took."""
+        self._load.set(seconds)
+
+    def watch_in_flight(self, read: Callable[[], int]) -> None:
+        """Reads the number of requests in flight when it is asked for, not on every request."""
+        self._in_flight.set_function(read)
+
+    def answered(self, code: int, seconds: float) -> None:
+        """Counts one inference request."""
+        self._of_code(code).inc()
+        self._duration.observe(seconds)
+
+    def serve(self, host: str, port: int) -> Callable[[], None]:
+        """Serves /metrics from a thread of its own; returns what stops it."""
+        server, thread = start_http_server(port, host, registry=self._registry)
+
+        def stop() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+        return stop
+
+    def _of_code(self, code: int) -> Counter:
+        counter = self._by_code.get(code)
+        if counter is None:
+            counter = self._by_code[code] = self._requests.labels(**self._labels, code=str(code))
+        return counter

@@ -1,0 +1,77 @@
+"""The process: loads the model, serves it with uvicorn, and leaves without failing a request."""
+
+import asyncio
+import logging
+import socket
+import time
+from types import FrameType
+
+import uvicorn
+
+from penstock.runtime.app import App, Phase
+from penstock.runtime.backends import load_backend
+from penstock.runtime.engine import Engine
+from penstock.runtime.metadata import read_metadata
+from penstock.runtime.metrics import Metrics
+from penstock.runtime.settings import Settings
+
+# Requests under way after the drain get this long; the pod's own grace period must be longer than both.
+FINISH_SECONDS = 20
+_log = logging.getLogger(__name__)
+
+
+class DrainingServer(uvicorn.Server):
+    """On SIGTERM denies readiness at once, answers for the drain time, then stops accepting and finishes."""
+
+    def __init__(self, config: uvicorn.Config, app: App, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._app = app
+        self._drain_seconds = drain_seconds
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serves until told to stop."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal starts the drain, a second one ends it."""
+        if self._app.phase is Phase.SERVING and self._loop is not None:
+            self._app.phase = Phase.LEAVING
+            self._loop.call_soon_threadsafe(self._loop.call_later, self._drain_seconds, self._stop)
+        else:
+            self._stop()
+
+    def _stop(self) -> None:
+        self._app.phase = Phase.STOPPED
+        self.should_exit = True
+
+
+def serve(settings: Settings) -> None:
+    """Loads and serves until told to stop; raises `LoadError` if the model cannot be served."""
+    metrics = Metrics(settings)
+    start = time.perf_counter()
+    backend = load_backend(settings.model_format, settings.model_dir, read_metadata(settings.model_dir))
+    engine = Engine(backend, model_name=settings.model_name, revision=settings.revision, threads=settings.threads)
+    metrics.loaded(time.perf_counter() - start)
+    app = App(engine, settings, metrics)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        access_log=False,
+        server_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=FINISH_SECONDS,
+    )
+    stop_metrics = metrics.serve(settings.host, settings.metrics_port)
+    try:
+        _log.info("serving %s revision %s on port %d", settings.model_name, settings.revision, settings.port)
+        DrainingServer(config, app, settings.drain_seconds).run()
+    finally:
+        stop_metrics()

@@ -1,0 +1,164 @@
+from typing import Any
+
+import pytest
+
+from penstock.kube.cache import Cache
+from penstock.kube.resources import DEPLOYMENTS, SERVICES, Json, ObjectKey
+from tests.unit.kube.objects import make
+
+
+def names(objects: Any) -> set[str]:
+    return {obj["metadata"]["name"] for obj in objects}
+
+
+def test_an_older_or_equal_version_is_ignored_and_versions_are_numbers() -> None:
+    cache = Cache()
+    assert cache.upsert(DEPLOYMENTS, make("a", 99, spec=1))
+    assert cache.upsert(DEPLOYMENTS, make("a", 100, spec=2))
+    assert not cache.upsert(DEPLOYMENTS, make("a", 99, spec=1))
+    assert not cache.upsert(DEPLOYMENTS, make("a", 100, spec=3))
+    held = cache.get(DEPLOYMENTS, "ns", "a")
+    assert held is not None
+    assert held["spec"] == 2
+
+
+def test_versions_that_are_no_numbers_are_taken_as_they_come() -> None:
+    cache = Cache()
+    assert cache.upsert(DEPLOYMENTS, make("a", "zebra"))
+    assert cache.upsert(DEPLOYMENTS, make("a", "ape"))
+
+
+def test_a_late_event_does_not_bring_back_a_deleted_object_but_a_new_one_may_take_its_name() -> None:
+    cache = Cache()
+    cache.upsert(DEPLOYMENTS, make("a", 5))
+    cache.remove(DEPLOYMENTS, "ns", "a", "uid-a", "9")
+    assert not cache.upsert(DEPLOYMENTS, make("a", 7))
+    assert cache.get(DEPLOYMENTS, "ns", "a") is None
+    assert cache.upsert(DEPLOYMENTS, make("a", 10, uid="second"))
+
+
+def test_a_late_deletion_of_a_former_object_leaves_the_new_one() -> None:
+    cache = Cache()
+    cache.upsert(DEPLOYMENTS, make("a", 12, uid="second"))
+    assert cache.remove(DEPLOYMENTS, "ns", "a", "first", "9") is None
+    assert cache.get(DEPLOYMENTS, "ns", "a") is not None
+
+
+def test_managed_fields_are_reduced_to_what_our_manager_applied_and_the_given_object_is_untouched() -> None:
+    cache = Cache(field_manager="us")
+    fields = {"f:spec": {"f:replicas": {}}}
+    managed = [
+        {"manager": "us", "operation": "Apply", "fieldsV1": fields},
+        {"manager": "us", "operation": "Update", "fieldsV1": {"f:spec": {"f:paused": {}}}},
+        {"manager": "them", "operation": "Apply", "fieldsV1": {"f:spec": {}}},
+    ]
+    given = make("a", 1, managed=managed)
+    cache.upsert(DEPLOYMENTS, given)
+    held = cache.get(DEPLOYMENTS, "ns", "a")
+    assert held is not None
+    assert "managedFields" not in held["metadata"]
+    assert cache.owned_fields(DEPLOYMENTS, "ns", "a") == fields
+    assert given["metadata"]["managedFields"] == managed
+    cache.upsert(SERVICES, make("a", 1))
+    assert cache.owned_fields(SERVICES, "ns", "a") is None
+
+
+def test_trims_apply_per_kind() -> None:
+    def without_status(obj: Json) -> Json:
+        obj.pop("status", None)
+        return obj
+
+    cache = Cache(trims={DEPLOYMENTS: without_status})
+    given = make("a", 1, status={"big": "thing"})
+    cache.upsert(DEPLOYMENTS, given)
+    cache.upsert(SERVICES, given)
+    assert "status" not in cache.list(DEPLOYMENTS)[0]
+    assert "status" in cache.list(SERVICES)[0]
+    assert "status" in given
+
+
+def test_owned_by_follows_owners_across_kinds_changes_and_removal() -> None:
+    cache = Cache()
+    cache.upsert(DEPLOYMENTS, make("a", 1, owner="o1"))
+    cache.upsert(SERVICES, make("b", 1, owner="o1"))
+    cache.upsert(SERVICES, make("c", 1))
+    assert {(resource.kind, obj["metadata"]["name"]) for resource, obj in cache.owned_by("o1")} == {
+        ("Deployment", "a"),
+        ("Service", "b"),
+    }
+    cache.upsert(SERVICES, make("b", 2, owner="o2"))
+    assert names(obj for _, obj in cache.owned_by("o1")) == {"a"}
+    assert names(obj for _, obj in cache.owned_by("o2")) == {"b"}
+    cache.remove(DEPLOYMENTS, "ns", "a")
+    assert cache.owned_by("o1") == []
+
+
+@pytest.mark.parametrize("indexes", [(), ("app",)], ids=["scan", "index"])
+def test_by_label_with_and_without_an_index(indexes: tuple[str, ...]) -> None:
+    cache = Cache(label_indexes=indexes)
+    cache.upsert(SERVICES, make("a", 1, labels={"app": "x"}))
+    cache.upsert(SERVICES, make("b", 1, labels={"app": "y"}))
+    cache.upsert(SERVICES, make("a", 1, namespace="other", labels={"app": "x"}))
+    assert names(cache.by_label(SERVICES, "ns", "app", "x")) == {"a"}
+    cache.upsert(SERVICES, make("b", 2, labels={"app": "x"}))
+    assert names(cache.by_label(SERVICES, "ns", "app", "x")) == {"a", "b"}
+    cache.remove(SERVICES, "ns", "a")
+    assert names(cache.by_label(SERVICES, "ns", "app", "x")) == {"b"}
+    assert cache.by_label(SERVICES, "ns", "app", "y") == []
+
+
+def test_prune_drops_what_is_gone_or_replaced_but_not_what_is_newer_than_the_list() -> None:
+    cache = Cache()
+    cache.upsert(SERVICES, make("stays", 10))
+    cache.upsert(SERVICES, make("gone", 20))
+    cache.upsert(SERVICES, make("replaced", 30, uid="first"))
+    cache.upsert(SERVICES, make("created-after-the-list", 51))
+    cache.upsert(SERVICES, make("elsewhere", 10, namespace="other"))
+    live = {("ns", "stays", "uid-stays"), ("ns", "replaced", "second")}
+    assert names(cache.prune(SERVICES, live, "50", namespace="ns")) == {"gone", "replaced"}
+    assert names(cache.list(SERVICES)) == {"stays", "created-after-the-list", "elsewhere"}
+    assert names(cache.prune(SERVICES, live, "60")) == {"created-after-the-list", "elsewhere"}
+
+
+class TestReadYourOwnWrites:
+    key = ObjectKey(SERVICES, "ns", "a")
+
+    def test_a_write_is_caught_up_when_its_version_or_a_later_one_shows(self) -> None:
+        cache = Cache()
+        cache.upsert(SERVICES, make("a", 5))
+        assert cache.caught_up([self.key])
+        cache.note_write(SERVICES, "ns", "a", "7")
+        assert not cache.caught_up([self.key])
+        cache.upsert(SERVICES, make("a", 6))
+        assert not cache.caught_up([self.key])
+        cache.upsert(SERVICES, make("a", 8))
+        assert cache.caught_up([self.key])
+
+    def test_the_watch_may_be_faster_than_the_answer(self) -> None:
+        cache = Cache()
+        cache.upsert(SERVICES, make("a", 7))
+        cache.note_write(SERVICES, "ns", "a", "7")
+        assert cache.caught_up([self.key])
+
+    def test_a_deletion_after_the_write_counts_also_if_its_event_comes_before_the_answer(self) -> None:
+        cache = Cache()
+        cache.note_write(SERVICES, "ns", "a", "7")
+        cache.remove(SERVICES, "ns", "a", "uid-a", "9")
+        assert cache.caught_up([self.key])
+        cache.note_write(SERVICES, "ns", "a", "8")
+        assert cache.caught_up([self.key])
+
+    def test_a_late_deletion_of_the_former_object_does_not_count(self) -> None:
+        cache = Cache()
+        cache.note_write(SERVICES, "ns", "a", "7")
+        cache.remove(SERVICES, "ns", "a", "former", "6")
+        assert not cache.caught_up([self.key])
+
+    def test_waiting_ends_at_the_deadline(self) -> None:
+        time = [0.0]
+        cache = Cache(expectation_seconds=30, clock=lambda: time[0])
+        cache.note_write(SERVICES, "ns", "a", "7")
+        time[0] = 29.9
+        assert not cache.caught_up([self.key])
+        time[0] = 30.0
+        assert cache.caught_up([self.key])
