@@ -62,6 +62,12 @@ async def startup(settings: kopf.OperatorSettings, memo: Any, **_: object) -> No
     await memo.manager.start()
 
 
+@kopf.on.login(registry=registry)
+async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """In a pod the service account's token (read again when it expires), elsewhere the kubeconfig."""
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
 @kopf.on.cleanup(registry=registry)
 async def cleanup(memo: Any, **_: object) -> None:
     """Stop writing and give the lease back before the process ends."""
@@ -91,7 +97,11 @@ async def main() -> None:
 
     watchdog = asyncio.create_task(stop_on_failure())
     await kopf.operator(
-        registry=registry, clusterwide=True, standalone=True, memo=kopf.Memo(manager=manager), stop_flag=stop
+        registry=registry,
+        clusterwide=True,
+        standalone=True,
+        memo=kopf.Memo(manager=manager),
+        stop_flag=stop,
     )
     watchdog.cancel()
     if manager.failed.is_set():

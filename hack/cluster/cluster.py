@@ -78,11 +78,16 @@ def provider() -> str:
 def _docker_answers() -> bool:
     if shutil.which("docker") is None:
         return False
-    return subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=30).returncode == 0
+    try:
+        return subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=30).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def _runs(cluster: Cluster) -> bool:
-    return native.runs() if cluster.provider == "native" else bool(cluster.kubectl("version", check=False))
+    if cluster.provider == "native":
+        return native.runs()
+    return "ok" in cluster.kubectl("get", "--raw=/readyz", "--request-timeout=5s", check=False)
 
 
 def _install_addons(cluster: Cluster) -> None:

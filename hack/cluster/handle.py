@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -34,14 +35,19 @@ class Cluster:
     state_dir: Path
     kubectl_command: Path
 
+    def environment(self) -> dict[str, str]:
+        """The environment for programs that read a kubeconfig: this cluster's, and nothing written to ~/.kube."""
+        cache = str(self.state_dir / "kubectl-cache")
+        return {**os.environ, "KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": cache}
+
     def kubectl(self, *arguments: str, input: str | None = None, check: bool = True) -> str:
         """Runs kubectl as administrator and returns its standard output.
 
         Raises ClusterError with kubectl's own message when it fails; with `check=False` what it printed to
         standard output is returned all the same.
         """
-        command = [str(self.kubectl_command), f"--kubeconfig={self.kubeconfig}", *arguments]
-        done = subprocess.run(command, input=input, capture_output=True, text=True, check=False)
+        command = [str(self.kubectl_command), *arguments]
+        done = subprocess.run(command, input=input, capture_output=True, text=True, check=False, env=self.environment())
         if check and done.returncode:
             raise ClusterError(f"kubectl {' '.join(arguments)} failed: {done.stderr.strip()}")
         return done.stdout

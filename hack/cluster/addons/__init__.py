@@ -4,6 +4,9 @@ import json
 import string
 import subprocess
 import tempfile
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 from hack.cluster import build, kind
@@ -21,6 +24,10 @@ _HERE = Path(__file__).parent
 _SYSTEM = "envoy-gateway-system"
 _KIND_FOLDER = Path("/var/local/penstock-registry")
 _SECONDS = 180
+_RESTART_SECONDS = 20  # what pods of a cluster that was down need; what is missing altogether fails at once
+
+# The cluster is on this machine: a proxy of the environment must not see these requests.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def install(cluster: Cluster) -> None:
@@ -37,7 +44,7 @@ def install(cluster: Cluster) -> None:
     # Noted on the Gateway, so that the next `install` has only to look whether everything is still ready.
     values["fingerprint"] = key_of(*manifests, json.dumps([values, chart_values], sort_keys=True))
     volume, registry, gateway = (string.Template(text).substitute(values) for text in manifests)
-    if _noted(cluster) == values["fingerprint"] and _ready(cluster, seconds=1):
+    if _noted(cluster) == values["fingerprint"] and _ready(cluster, seconds=_RESTART_SECONDS):
         return
     _make_folder(cluster, folder)
     _drop_released_volume(cluster)
@@ -73,7 +80,7 @@ def _noted(cluster: Cluster) -> str:
 
 
 def _ready(cluster: Cluster, *, seconds: int) -> bool:
-    """Whether everything is ready before `seconds` have passed for each part."""
+    """Whether every part is ready before `seconds` have passed for it, and answers: a status can be out of date."""
     envoy = "--selector=gateway.envoyproxy.io/owning-gateway-name=penstock"
     questions = (
         ("-n", "penstock-registry", "rollout", "status", "deployment/registry"),
@@ -82,11 +89,27 @@ def _ready(cluster: Cluster, *, seconds: int) -> bool:
         ("-n", _SYSTEM, "rollout", "status", "deployment", envoy),
     )
     answers = (cluster.kubectl(*question, f"--timeout={seconds}s", check=False) for question in questions)
-    return all(_success(answer) for answer in answers)
+    urls = (f"http://{cluster.registry}/v2/", cluster.gateway_url)
+    return all(_success(answer) for answer in answers) and all(_answers(url, seconds) for url in urls)
 
 
 def _success(answer: str) -> bool:
     return "successfully rolled out" in answer or "condition met" in answer
+
+
+def _answers(url: str, seconds: int) -> bool:
+    """Whether something speaks HTTP there, whatever the status: a Gateway without routes says 404."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with _DIRECT.open(url, timeout=2):
+                return True
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
 
 
 def _make_folder(cluster: Cluster, folder: Path) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import fcntl
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from hack.cluster.console import ClusterError, Stopwatch
@@ -59,27 +60,50 @@ def blobs_of(layout: Path, digest: str) -> list[str]:
 
 
 def _build(recipe: Recipe, layout: Path) -> str:
+    context = recipe.context()
+    options: list[str] = []
+    if recipe.on_python_base:
+        options.append(f"--build-arg=BASE={_base_image()}")
+    if recipe.dependencies:
+        stage = _dependencies_image(recipe, recipe.dependencies(), context, options)
+        options.append(f"--build-arg=DEPENDENCIES={stage}")
     tag = f"{DOMAIN}/{recipe.name}:latest"
-    _bud(recipe, tag)
+    _bud(recipe.dockerfile, tag, context, options)
     # zstd at its fastest: a third of gzip's time for the same size.
     compression = ["--compression-format", "zstd", "--compression-level", "1"]
     _buildah("push", "--quiet", *compression, tag, f"oci:{layout}:{_PUSHED}")
+    _buildah("rmi", "--prune")  # what lost its tag to this build
     return _keep_only_pushed(layout)
 
 
-def _bud(recipe: Recipe, tag: str) -> None:
-    arguments: list[str] = []
-    if recipe.on_python_base:
-        _ensure_base()
-        arguments = ["--layers", "--build-arg", f"BASE={base.reference()}"]
+def _base_image() -> str:
+    tag = base.reference()
+    if not _exists(tag):
+        recipe = base.recipe()
+        _bud(recipe.dockerfile, tag, recipe.context(), [])
+    return tag
+
+
+def _dependencies_image(recipe: Recipe, key: str, context: Path, options: list[str]) -> str:
+    """The image of the Dockerfile's first stage, so that a code change neither reads nor writes the dependencies."""
+    repository = f"{DOMAIN}/{recipe.name}-dependencies"
+    tag = f"{repository}:{key_of(key, recipe.dockerfile.read_bytes(), *options)}"
+    if not _exists(tag):
+        outdated = _buildah_answer("images", "--quiet", repository).stdout.split()
+        _bud(recipe.dockerfile, tag, context, [*options, "--target=dependencies"])
+        if outdated:
+            _buildah_answer("rmi", "--force", *outdated)
+    return tag
+
+
+def _bud(dockerfile: Path, tag: str, context: Path, options: Sequence[str]) -> None:
     # The fixed time makes the digest a function of the content.
-    fixed = ["--quiet", "--pull-never", "--timestamp", "0", "--format", "oci"]
-    _buildah("bud", *fixed, *arguments, "--file", str(recipe.dockerfile), "--tag", tag, str(recipe.context()))
+    fixed = ["--quiet", "--pull-never", "--timestamp=0", "--format=oci"]
+    _buildah("bud", *fixed, *options, f"--file={dockerfile}", f"--tag={tag}", str(context))
 
 
-def _ensure_base() -> None:
-    if _buildah_answer("images", "--quiet", base.reference()).returncode:
-        _bud(base.recipe(), base.reference())
+def _exists(tag: str) -> bool:
+    return _buildah_answer("images", "--quiet", tag).returncode == 0
 
 
 def _keep_only_pushed(layout: Path) -> str:

@@ -38,7 +38,9 @@ def recipe(name: str, dockerfile: Path, entry: Path | None = None) -> Recipe:
         _compile([target / "penstock"])
         return target
 
-    return Recipe(name, dockerfile, key, context, on_python_base=True)
+    return Recipe(
+        name, dockerfile, key, context, on_python_base=True, dependencies=lambda: _dependencies_key(requirements)
+    )
 
 
 def _dependencies_key(requirements: Path) -> str:

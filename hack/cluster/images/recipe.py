@@ -17,7 +17,8 @@ DOMAIN = "penstock.local"
 class Recipe:
     """An image: a Dockerfile, a key of everything it copies, and a function that lays the build context out.
 
-    `key` is cheap and changes with the content; `context` is called only when the image must be built.
+    `key` is cheap and changes with the content; `context` is called only when the image must be built. A recipe with
+    `dependencies` has a Dockerfile stage of that name, which is built once per value of that key.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Recipe:
     key: Callable[[], str]
     context: Callable[[], Path]
     on_python_base: bool = False
+    dependencies: Callable[[], str] | None = None
 
 
 def folder(*parts: str) -> Path:

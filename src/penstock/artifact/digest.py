@@ -51,7 +51,7 @@ def list_files(path: Path) -> list[FileEntry]:
     """
     if not path.exists():
         raise ArtifactError(Reason.ARTIFACT_NOT_FOUND, f"There is no file or folder '{path}'.")
-    found = [path] if not path.is_dir() else sorted(item for item in _walk(path) if not item.is_dir())
+    found = [path] if not path.is_dir() else sorted(_walk(path))
     root = path if path.is_dir() else path.parent
     entries = [_entry(file, file.relative_to(root).as_posix()) for file in found]
     if not entries:

@@ -65,7 +65,8 @@ class Manager:
     ) -> None:
         self.registry = CollectorRegistry()
         metrics = KubeMetrics(self.registry)
-        identity = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+        # Of the process, not the pod: a restarted container must not inherit a lease.
+        self.identity = f"{socket.gethostname()}-{secrets.token_hex(4)}"
         self._client = client
         self._config = config
         self.cache = Cache(
@@ -75,12 +76,12 @@ class Manager:
         )
         self.queue: WorkQueue[ModelKey] = WorkQueue("model", metrics=metrics)
         bucket = TokenBucket(config.writes_per_second, config.write_burst)
-        self._elector = LeaderElector(client, namespace, LEASE_NAME, identity, metrics=metrics)
+        self._elector = LeaderElector(client, namespace, LEASE_NAME, self.identity, metrics=metrics)
         applier = Applier(client, self.cache, bucket, may_write=self._elector.is_leading, metrics=metrics)
         self._log = DecisionLog(client)
         self._asker = asker or HttpAsker()
         self._prober = Prober(self._asker, self.queue.add)
-        self._events = EventRecorder(client, "penstock.dev/operator", identity, metrics=metrics)
+        self._events = EventRecorder(client, "penstock.dev/operator", self.identity, metrics=metrics)
         self._controller = ModelController(client, self.cache, applier, self._log, self._prober, self._events, config)
         scopes = [Scope(MODELS), Scope(MODELREVISIONS), *(Scope(kind, None, CHILD_SELECTOR) for kind in CHILDREN)]
         self._pruner = Pruner(client, self.cache, scopes, self._on_missed, period=config.prune_seconds)

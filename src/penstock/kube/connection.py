@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kubernetes.aio import config as kube_config
 from kubernetes.aio.client import Configuration
 
@@ -58,7 +59,7 @@ async def load_connection(kubeconfig: Path | None, environ: Mapping[str, str]) -
             official.load_incluster_config(client_configuration=configuration)
             return Connection(configuration)
         loader = await official.load_kube_config(config_file=explicit, client_configuration=configuration)
-    except (official.ConfigException, OSError) as error:
+    except (official.ConfigException, yaml.YAMLError, OSError) as error:
         source = explicit or ("the pod's service account" if in_pod else "~/.kube/config")
         raise ConnectionSettingsError(
             f"No cluster to talk to: {source} cannot be used ({error}). Set KUBECONFIG to a usable file."

@@ -17,6 +17,8 @@ from penstock.runtime.settings import Settings
 
 # Requests under way after the drain get this long; the pod's own grace period must be longer than both.
 FINISH_SECONDS = 20
+# Longer than a proxy keeps an idle connection (Envoy: 3600 s): whoever closes first must not be the one that is asked.
+KEEP_ALIVE_SECONDS = 4000
 _log = logging.getLogger(__name__)
 
 
@@ -67,6 +69,7 @@ def serve(settings: Settings) -> None:
         access_log=False,
         server_header=False,
         log_config=None,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=FINISH_SECONDS,
     )
     stop_metrics = metrics.serve(settings.host, settings.metrics_port)

@@ -46,7 +46,7 @@ def test_a_late_deletion_of_a_former_object_leaves_the_new_one() -> None:
 
 def test_managed_fields_are_reduced_to_what_our_manager_applied_and_the_given_object_is_untouched() -> None:
     cache = Cache(field_manager="us")
-    fields = {"f:spec": {"f:replicas": {}}}
+    fields: Json = {"f:spec": {"f:replicas": {}}}
     managed = [
         {"manager": "us", "operation": "Apply", "fieldsV1": fields},
         {"manager": "us", "operation": "Update", "fieldsV1": {"f:spec": {"f:paused": {}}}},

@@ -22,7 +22,7 @@ async def serving(handler: Handler, folder: Path, metrics: KubeMetrics | None = 
     """A client with a token whose server answers everything by `handler`."""
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(application, shutdown_timeout=0)
+    runner = web.AppRunner(application, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

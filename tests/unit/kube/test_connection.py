@@ -1,7 +1,9 @@
 import datetime
+import shutil
 import types
 from pathlib import Path
 
+import certifi
 import pytest
 from kubernetes.aio.config import incluster_config
 
@@ -20,9 +22,8 @@ async def test_an_unusable_kubeconfig_is_one_sentence(tmp_path: Path, content: s
 
 
 async def test_in_a_pod_the_token_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    certifi_like = Path(str(__import__("certifi").where()))
     (tmp_path / "token").write_text("first")
-    (tmp_path / "ca.crt").write_bytes(certifi_like.read_bytes())
+    shutil.copy(certifi.where(), tmp_path / "ca.crt")
     monkeypatch.setattr(connection, "_SERVICE_ACCOUNT", tmp_path)
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))

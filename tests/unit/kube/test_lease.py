@@ -98,7 +98,7 @@ def unreachable() -> None:
 
 def test_one_of_two_leads_and_the_lease_says_who() -> None:
     async def main() -> None:
-        server, leading = FakeLeaseServer(), {}
+        server, leading = FakeLeaseServer(), dict[str, float]()
         one, two = (Replica(server, name, leading).start() for name in ("one", "two"))
         await asyncio.sleep(100)
         assert len(leading) == 1
@@ -116,7 +116,7 @@ def test_one_of_two_leads_and_the_lease_says_who() -> None:
 
 def test_a_clean_exit_stops_the_work_releases_and_the_other_takes_over_at_its_next_try() -> None:
     async def main() -> None:
-        server, leading = FakeLeaseServer(), {}
+        server, leading = FakeLeaseServer(), dict[str, float]()
         one = Replica(server, "one", leading).start()
         await asyncio.sleep(1)
         two = Replica(server, "two", leading).start()
@@ -137,7 +137,7 @@ def test_a_clean_exit_stops_the_work_releases_and_the_other_takes_over_at_its_ne
 @pytest.mark.parametrize("how", ["unreachable", "hanging"])
 def test_a_partitioned_leader_stops_its_work_before_another_can_lead(how: str) -> None:
     async def main() -> None:
-        server, leading = FakeLeaseServer(), {}
+        server, leading = FakeLeaseServer(), dict[str, float]()
         one = Replica(server, "one", leading).start()
         await asyncio.sleep(1)
         two = Replica(server, "two", leading).start()
@@ -165,7 +165,7 @@ def test_a_partitioned_leader_stops_its_work_before_another_can_lead(how: str) -
 
 def test_short_faults_do_not_cost_the_lead() -> None:
     async def main() -> None:
-        server, leading = FakeLeaseServer(), {}
+        server, leading = FakeLeaseServer(), dict[str, float]()
         one = Replica(server, "one", leading).start()
         await asyncio.sleep(1)
         two = Replica(server, "two", leading).start()
@@ -184,7 +184,7 @@ def test_short_faults_do_not_cost_the_lead() -> None:
 
 def test_a_lost_answer_to_a_renewal_is_overcome() -> None:
     async def main() -> None:
-        server, leading = FakeLeaseServer(), {}
+        server, leading = FakeLeaseServer(), dict[str, float]()
         one = Replica(server, "one", leading).start()
         await asyncio.sleep(5)
         assert server.lease is not None
@@ -200,7 +200,7 @@ def test_a_lost_answer_to_a_renewal_is_overcome() -> None:
 
 def test_a_stolen_lease_ends_the_work_at_the_next_renewal() -> None:
     async def main() -> None:
-        server, leading = FakeLeaseServer(), {}
+        server, leading = FakeLeaseServer(), dict[str, float]()
         one = Replica(server, "one", leading).start()
         await asyncio.sleep(5)
         assert server.lease is not None
@@ -216,7 +216,7 @@ def test_a_stolen_lease_ends_the_work_at_the_next_renewal() -> None:
 
 def test_expiry_counts_from_the_last_change_seen_here_whatever_the_lease_says_about_time() -> None:
     async def main() -> None:
-        server, leading = FakeLeaseServer(), {}
+        server, leading = FakeLeaseServer(), dict[str, float]()
         server.store(
             {
                 "metadata": {"namespace": "ns", "name": "lock"},
@@ -289,7 +289,7 @@ def test_never_two_leaders_under_random_faults(seed: int) -> None:
 
     async def main() -> None:
         rng = random.Random(seed)
-        server, leading = FakeLeaseServer(), {}
+        server, leading = FakeLeaseServer(), dict[str, float]()
         replicas = [Replica(server, f"{number}-0", leading).start() for number in range(3)]
 
         def flaky() -> None:

@@ -221,7 +221,7 @@ class TestAtomicLists:
 
 def test_sets_are_compared_by_what_is_ours() -> None:
     desired = {"metadata": {"finalizers": ["a", "b"]}}
-    owned = {"f:metadata": {"f:finalizers": {'v:"a"': {}, 'v:"b"': {}}}}
+    owned: Json = {"f:metadata": {"f:finalizers": {'v:"a"': {}, 'v:"b"': {}}}}
     assert first_difference(desired, {"metadata": {"finalizers": ["theirs", "b", "a"]}}, owned) is None
     assert first_difference(desired, {"metadata": {"finalizers": ["a"]}}, owned) is not None
     less = {"metadata": {"finalizers": ["a"]}}
@@ -246,18 +246,18 @@ def test_quantities_are_numbers_where_quantities_stand(ours: object, theirs: obj
     def obj(value: object) -> Json:
         return {"spec": {"limits": {"cpu": value}}}
 
-    owned = {"f:spec": {"f:limits": {"f:cpu": {}}}}
+    owned: Json = {"f:spec": {"f:limits": {"f:cpu": {}}}}
     assert (first_difference(obj(ours), obj(theirs), owned) is None) is equal
 
 
 def test_elsewhere_strings_are_strings() -> None:
-    owned = {"f:metadata": {"f:annotations": {"f:a": {}}}}
+    owned: Json = {"f:metadata": {"f:annotations": {"f:a": {}}}}
     one, other = ({"metadata": {"annotations": {"a": value}}} for value in ("1000m", "1"))
     assert first_difference(one, other, owned) is not None
 
 
 def test_applied_fields_ignores_updates_subresources_and_other_managers() -> None:
-    fields = {"f:spec": {}}
+    fields: Json = {"f:spec": {}}
     entries = [
         {"manager": "us", "operation": "Update", "fieldsV1": {"f:a": {}}},
         {"manager": "us", "operation": "Apply", "subresource": "status", "fieldsV1": {"f:status": {}}},

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from sklearn.neighbors import KNeighborsClassifier
 
 from penstock.runtime.backends import load_backend
+from penstock.runtime.backends.trusted_types import TRUSTED_TYPES
 from penstock.runtime.errors import LoadError
 from penstock.runtime.metadata import read_metadata
 from tests.unit.runtime import models
@@ -90,23 +91,26 @@ def test_boosted_trees_with_indices_out_of_bounds_are_refused(tmp_path: Path, fi
     assert refused(rewritten(models.save_skops(tmp_path, models.boosted()), change)).reason == "UnsafeFormat"
 
 
-def test_tree_that_claims_more_nodes_than_it_holds_is_refused(tmp_path: Path) -> None:
+def claiming(folder: Path, count: int) -> Path:
     def change(schema: dict[str, Any], members: dict[str, bytes]) -> None:
-        count = states(schema, "__loader__", "TreeNode")[0]["content"]["content"]["node_count"]
-        count.update(content="1000000", __id__=1)
+        fields = states(schema, "__loader__", "TreeNode")[0]["content"]["content"]
+        fields["node_count"].update(content=str(count), __id__=1)
 
-    assert refused(rewritten(models.save_skops(tmp_path, models.forest()), change)).reason == "UnsafeFormat"
+    return rewritten(models.save_skops(folder, models.forest()), change)
 
 
-def test_tree_whose_count_hides_behind_a_shared_id_is_refused(tmp_path: Path) -> None:
-    def change(schema: dict[str, Any], members: dict[str, bytes]) -> None:
-        first = states(schema, "__loader__", "TreeNode")[0]
-        fields = first["content"]["content"]
-        # skops takes the object it saw first under an id: here the depth.
-        fields["max_depth"].update(content="1000000", __id__=1)
-        fields["node_count"]["__id__"] = 1
+@pytest.mark.parametrize("count", [3, 0, -5])
+def test_tree_that_claims_fewer_nodes_than_its_indices_need_is_refused(tmp_path: Path, count: int) -> None:
+    assert refused(claiming(tmp_path, count)).reason == "UnsafeFormat"
 
-    assert refused(rewritten(models.save_skops(tmp_path, models.forest()), change)).reason == "UnsafeFormat"
+
+def test_scikit_learn_lowers_a_node_count_beyond_the_stored_nodes(tmp_path: Path) -> None:
+    """The check of a loaded tree reads as many nodes as it counts, so it relies on this."""
+    file = claiming(tmp_path, 10**6) / "model.skops"
+    trusted = list(TRUSTED_TYPES)
+    assert [tree.tree_.node_count for tree in skops.io.load(file, trusted=trusted).estimators_] == [
+        tree.tree_.node_count for tree in models.forest().estimators_
+    ]
 
 
 def test_a_damaged_skops_file(tmp_path: Path) -> None:

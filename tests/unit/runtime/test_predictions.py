@@ -145,3 +145,9 @@ async def test_large_batches_and_slow_models_give_the_same_answers(tmp_path: Pat
     many = await ask(engine, [tensor("input", "FP64", values)])
     np.testing.assert_allclose(array(many["probabilities"]), model.predict_proba(values), atol=1e-9)
     assert one["probabilities"]["data"] == many["probabilities"]["data"][:2]
+
+
+async def test_an_answer_that_is_not_finite_is_the_models_failure(tmp_path: Path) -> None:
+    engine = load(models.save_skops(tmp_path, models.linear()), "Skops")
+    with pytest.raises(ValueError, match="output 'prediction' holds a number that is not finite"):
+        await ask(engine, [tensor("input", "FP64", [[1e308, -1e308, 0.0, 0.0]])])

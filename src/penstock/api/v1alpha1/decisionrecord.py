@@ -40,7 +40,7 @@ class PreviousRevision(ApiType):
     """Until when it keeps its warm pods."""
 
 
-class Outcome(ApiType):
+class Reversal(ApiType):
     """Why a candidate that had traffic is taken back."""
 
     reason: CamelCaseWord
@@ -56,7 +56,7 @@ class CandidateState(ApiType):
     """When it entered the stage; moved on by the time it was paused, which does not count."""
     attempt: Annotated[int, Field(ge=1)] = 1
     paused_since: Timestamp | None = None
-    outcome: Outcome | None = None
+    reversal: Reversal | None = None
 
 
 class RejectedRevision(ApiType):

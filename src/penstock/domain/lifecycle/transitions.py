@@ -11,11 +11,11 @@ from penstock.api.v1alpha1.conditions import Reason
 from penstock.api.v1alpha1.decisionrecord import (
     CandidateState,
     Checkpoint,
-    Outcome,
     PreviousRevision,
     RejectedRevision,
+    Reversal,
 )
-from penstock.api.v1alpha1.modelstatus import HISTORY_LIMIT, HistoryEntry, Source, Stage, Wanted
+from penstock.api.v1alpha1.modelstatus import HISTORY_LIMIT, HistoryEntry, Outcome, Source, Stage, Wanted
 from penstock.domain.lifecycle.observed import Failure, Observed
 from penstock.domain.lifecycle.stages import Verdict
 
@@ -60,13 +60,14 @@ def begin_candidate(state: Checkpoint, seen: Observed) -> Step | None:
         update={
             "wanted": wanted,
             "candidate": candidate,
+            "weights": {state.stable: 100} if state.stable else {},
             "rejected": [item for item in state.rejected if item.revision != seen.revision],
         }
     )
     inputs: dict[str, Any] = {"specHash": seen.spec_hash, "blockers": [item.reason for item in seen.blockers]}
     if state.candidate is not None:
         inputs["superseded"] = state.candidate.revision
-        history = _history(state, seen, Stage.SUPERSEDED, Reason.SUPERSEDED)
+        history = _history(state, seen, Outcome.SUPERSEDED, Reason.SUPERSEDED)
         result = result.model_copy(update={"history": history})
     if seen.blockers:
         return Step(Verdict.WAIT, f"Revision {seen.revision} waits: {seen.blockers[0].message}", result, inputs)
@@ -113,7 +114,7 @@ def complete(state: Checkpoint, seen: Observed) -> Step | None:
             "candidate": None,
             "previous": previous[:MAX_PREVIOUS],
             "weights": {candidate.revision: 100},
-            "history": _history(state, seen, Stage.STABLE, Reason.SERVING),
+            "history": _history(state, seen, Outcome.STABLE, Reason.SERVING),
         }
     )
     return Step(
@@ -142,7 +143,7 @@ def expire(state: Checkpoint, seen: Observed) -> Step | None:
 def supersede(state: Checkpoint, seen: Observed) -> Step | None:
     """The spec asks for the stable revision again before the candidate got traffic."""
     candidate = _candidate(state)
-    history = _history(state, seen, Stage.SUPERSEDED, Reason.SUPERSEDED)
+    history = _history(state, seen, Outcome.SUPERSEDED, Reason.SUPERSEDED)
     result = state.model_copy(update={"wanted": _wanted(seen), "candidate": None, "history": history})
     message = f"The spec asks for the stable revision {seen.revision} again; revision {candidate.revision} is dropped."
     return Step(Verdict.SUPERSEDE, message, result, {"specHash": seen.spec_hash})
@@ -180,8 +181,8 @@ def roll_back_expired(state: Checkpoint, seen: Observed) -> Step | None:
 
 def finish_rollback(state: Checkpoint, seen: Observed) -> Step | None:
     """The gateway serves the stable revision alone again: the candidate may go."""
-    outcome = _candidate(state).outcome or Outcome(reason=Reason.SUPERSEDED, message="")
-    failure = Failure(outcome.reason, outcome.message, permanent=True)
+    reversal = _candidate(state).reversal or Reversal(reason=Reason.SUPERSEDED, message="")
+    failure = Failure(reversal.reason, reversal.message, permanent=True)
     return _end(state, seen, failure, Verdict.ROLLED_BACK)
 
 
@@ -218,7 +219,7 @@ def _roll_back(state: Checkpoint, seen: Observed, failure: Failure) -> Step | No
             "stage": Stage.ROLLING_BACK,
             "since": seen.now,
             "paused_since": None,
-            "outcome": Outcome(reason=failure.reason, message=failure.message),
+            "reversal": Reversal(reason=failure.reason, message=failure.message),
         }
     )
     result = state.model_copy(update={"candidate": moved, "weights": {state.stable: 100}})
@@ -229,9 +230,9 @@ def _roll_back(state: Checkpoint, seen: Observed, failure: Failure) -> Step | No
 def _end(state: Checkpoint, seen: Observed, failure: Failure, verdict: Verdict) -> Step:
     candidate = _candidate(state)
     rejected = state.rejected
-    ending = Stage.SUPERSEDED
+    ending = Outcome.SUPERSEDED
     if failure.reason != Reason.SUPERSEDED:
-        ending = Stage.REJECTED
+        ending = Outcome.REJECTED
         entry = RejectedRevision(
             revision=candidate.revision,
             reason=failure.reason,
@@ -246,7 +247,7 @@ def _end(state: Checkpoint, seen: Observed, failure: Failure, verdict: Verdict) 
     return Step(verdict, message, result, {"reason": failure.reason, "detail": failure.message})
 
 
-def _history(state: Checkpoint, seen: Observed, outcome: Stage, reason: str) -> list[HistoryEntry]:
+def _history(state: Checkpoint, seen: Observed, outcome: Outcome, reason: str) -> list[HistoryEntry]:
     """Return the history with the end of the present candidate at its head."""
     entry = HistoryEntry(revision=_candidate(state).revision, outcome=outcome, reason=reason, at=seen.now)
     return [entry, *state.history][:HISTORY_LIMIT]

@@ -1,5 +1,6 @@
 """scikit-learn models from skops files."""
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from sklearn.base import is_regressor
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from penstock.runtime.backends import Backend
-from penstock.runtime.backends.tree_bounds import check_stored_trees, check_trees
+from penstock.runtime.backends.tree_bounds import check_trees
 from penstock.runtime.backends.trusted_types import TRUSTED_TYPES
 from penstock.runtime.errors import LoadError, RequestError
 from penstock.runtime.metadata import Metadata
@@ -20,6 +21,7 @@ from penstock.runtime.tensors import NUMPY_TYPES, Array, TensorSpec, datatype_of
 
 LABEL, PROBABILITIES, PREDICTION = "label", "probabilities", "prediction"
 MATRIX = "input"
+_log = logging.getLogger(__name__)
 
 
 class SkopsBackend:
@@ -64,17 +66,17 @@ class SkopsBackend:
 def load(file: Path, metadata: Metadata) -> Backend:
     """Loads an estimator of allow-listed types; raises `LoadError` (UnsafeFormat for any other type)."""
     try:
-        check_stored_trees(file)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             model = skops.io.load(file, trusted=list(TRUSTED_TYPES))
     except UntrustedTypesFoundException as error:
         # The exception's first line lists the types; the rest is advice to trust them.
         raise LoadError("UnsafeFormat", f"{file.name} is refused: {str(error).splitlines()[0][:600]}") from None
-    except LoadError:
-        raise
     except Exception as error:  # a damaged file fails in the zip, JSON, numpy or scikit-learn
         raise LoadError("LoadFailed", f"{file.name} cannot be loaded: {_first_line(error)}.") from error
+    # Mostly: the file was written by another version of scikit-learn.
+    for message in sorted({_first_line(warning.message) for warning in caught}):
+        _log.warning("%s: %s", file.name, message)
     check_trees(model)
     if not hasattr(model, "predict"):
         raise LoadError("LoadFailed", f"{file.name} holds a {type(model).__name__}, which cannot predict.")
@@ -128,5 +130,5 @@ def _use_one_thread(model: Any) -> None:
     model.set_params(**dict.fromkeys(names, 1))
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: Exception | str) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
