@@ -158,6 +158,22 @@ async def test_writes_of_others_to_the_status_and_to_their_own_fields_cause_no_w
     assert world.writes() == written + 1
 
 
+async def test_a_default_that_the_comparison_does_not_know_causes_no_repeated_writes(world: World) -> None:
+    # The API server sets expirationSeconds inside this list, which is one atomic value to server-side apply.
+    desired = world.deployment()
+    token = {"sources": [{"serviceAccountToken": {"path": "token"}}]}
+    desired["spec"]["template"]["spec"]["volumes"].append({"name": "token", "projected": token})
+    await world.apply(DEPLOYMENTS, desired)
+    written = world.writes()
+    for replicas in (1, 2):
+        await world.client.patch_merge(
+            DEPLOYMENTS, world.namespace, "web", {"status": {"replicas": replicas}}, "status"
+        )
+        await world.watched()
+        assert not await world.apply(DEPLOYMENTS, desired)
+    assert world.writes() == written + 2
+
+
 async def test_a_change_of_our_fields_by_others_is_undone(world: World) -> None:
     await world.apply(DEPLOYMENTS, world.deployment())
     await world.client.patch_merge(DEPLOYMENTS, world.namespace, "web", {"spec": {"replicas": 7}})

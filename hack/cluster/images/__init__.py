@@ -3,18 +3,16 @@
 from hack.cluster.handle import Cluster
 from hack.cluster.images.builder import build
 from hack.cluster.images.catalogue import RECIPES
-from hack.cluster.images.loader import load, node_ctr
+from hack.cluster.images.loader import deliver
 
 __all__ = ["build_images"]
 
 
 def build_images(cluster: Cluster) -> dict[str, str]:
-    """Builds what has changed of operator, runtime and busybox, and loads it into the node.
+    """Builds what has changed of operator, runtime and busybox, and brings it to where the nodes find it.
 
-    Returns name -> pinned reference ("penstock.local/<name>@sha256:<64 hex>"), for pods with `imagePullPolicy:
-    IfNotPresent`. Raises ClusterError with one sentence that says what to do.
+    Returns name -> pinned reference for pods with `imagePullPolicy: IfNotPresent`:
+    "penstock.local/<name>@sha256:<64 hex>", or "<registry>/<name>@sha256:<64 hex>" if the cluster is somebody
+    else's. Raises ClusterError with one sentence that says what to do.
     """
-    ctr = node_ctr(cluster)
-    images = [build(recipe()) for recipe in RECIPES.values()]
-    load(ctr, images)
-    return {image.name: image.reference for image in images}
+    return deliver(cluster, [build(recipe()) for recipe in RECIPES.values()])

@@ -21,6 +21,9 @@ PACKAGES = {
     "openssl": "openssl",
     "buildah": "buildah",
     "debootstrap": "debootstrap",
+    # The package busybox has a command of that name too, but one that needs shared libraries.
+    "busybox-static": "/var/lib/dpkg/info/busybox-static.list",
+    "ca-certificates": "/etc/ssl/certs/ca-certificates.crt",
 }
 # None: only remembered and put back, because the kubelet or kube-proxy sets it.
 _KERNEL_SETTINGS: dict[str, str | None] = {

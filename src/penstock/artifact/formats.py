@@ -13,7 +13,8 @@ _MODEL_SUFFIX = {"ONNX": ".onnx", "Skops": ".skops"}
 # ONNX keeps the tensors of large models in files beside the graph.
 _DATA_SUFFIXES = {"ONNX": frozenset({".data", ".bin"}), "Skops": frozenset[str]()}
 
-FORMATS = tuple(_MODEL_SUFFIX)
+CUSTOM = "Custom"
+FORMATS = (*_MODEL_SUFFIX, CUSTOM)
 
 
 def refuse_pickles(paths: Iterable[str]) -> None:
@@ -29,8 +30,11 @@ def refuse_pickles(paths: Iterable[str]) -> None:
 def check_format(model_format: str, paths: Iterable[str]) -> None:
     """Raises `ArtifactError` unless the files are exactly one model of this format and what may stand beside it.
 
-    The model lies at the top of the artifact; `metadata.json`, documents and the data files of ONNX may accompany it.
+    Custom allows every file: Penstock itself never loads it. Else the model lies at the top of the artifact;
+    `metadata.json`, documents and the data files of ONNX may accompany it.
     """
+    if model_format == CUSTOM:
+        return  # the owner's own server loads it, in the owner's own container
     if model_format not in _MODEL_SUFFIX:
         raise ArtifactError(
             Reason.INVALID_REFERENCE, f"The format '{model_format[:50]}' is not known: use one of {', '.join(FORMATS)}."

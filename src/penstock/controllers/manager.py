@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from penstock.controllers.config import OperatorConfig
 from penstock.controllers.model import names
-from penstock.controllers.model.controller import ModelController
+from penstock.controllers.model.controller import ModelController, utc_now
 from penstock.controllers.model.log import DecisionLog
 from penstock.controllers.model.prober import Asker, HttpAsker, ModelKey, Prober
 from penstock.controllers.resources import DECISIONRECORDS, MODELREVISIONS, MODELS
@@ -62,6 +63,7 @@ class Manager:
         namespace: str,
         asker: Asker | None = None,
         telemetry_port: int | None = TELEMETRY_PORT,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.registry = CollectorRegistry()
         metrics = KubeMetrics(self.registry)
@@ -77,12 +79,14 @@ class Manager:
         self.queue: WorkQueue[ModelKey] = WorkQueue("model", metrics=metrics)
         bucket = TokenBucket(config.writes_per_second, config.write_burst)
         self._elector = LeaderElector(client, namespace, LEASE_NAME, self.identity, metrics=metrics)
-        applier = Applier(client, self.cache, bucket, may_write=self._elector.is_leading, metrics=metrics)
+        self._applier = Applier(client, self.cache, bucket, may_write=self._elector.is_leading, metrics=metrics)
         self._log = DecisionLog(client)
         self._asker = asker or HttpAsker()
         self._prober = Prober(self._asker, self.queue.add)
         self._events = EventRecorder(client, "penstock.dev/operator", self.identity, metrics=metrics)
-        self._controller = ModelController(client, self.cache, applier, self._log, self._prober, self._events, config)
+        self._controller = ModelController(
+            client, self.cache, self._applier, self._log, self._prober, self._events, config
+        )
         scopes = [Scope(MODELS), Scope(MODELREVISIONS), *(Scope(kind, None, CHILD_SELECTOR) for kind in CHILDREN)]
         self._pruner = Pruner(client, self.cache, scopes, self._on_missed, period=config.prune_seconds)
         self._server = (
@@ -127,6 +131,7 @@ class Manager:
         elif event_type == "DELETED":
             meta = obj["metadata"]
             self.cache.remove(resource, meta.get("namespace"), meta["name"], meta.get("uid"), meta["resourceVersion"])
+            self._applier.forget(resource, meta.get("namespace"), meta["name"])
         else:
             self.cache.upsert(resource, obj)
         key = self._concerns(resource, obj)

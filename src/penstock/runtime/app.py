@@ -30,9 +30,10 @@ class Phase(Enum):
 class App:
     """Answers every request; `phase` is moved by the server."""
 
-    def __init__(self, engine: Engine, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, settings: Settings, metrics: Metrics, example: bytes | None = None) -> None:
         self.phase = Phase.SERVING
         self._engine, self._settings, self._metrics = engine, settings, metrics
+        self._example = example
         self._in_flight = 0
         metrics.watch_in_flight(lambda: self._in_flight)
         self._identity = [
@@ -122,12 +123,15 @@ class App:
         return RequestError(404, f"there is nothing at {quoted(path)}, see GET /v2")
 
     def _model_metadata(self) -> dict[str, Any]:
+        # A real row, for whoever wants to try the model; the operator's smoke prediction does.
+        example = {"parameters": {"example": orjson.Fragment(self._example)}} if self._example else {}
         return {
             "name": self._settings.model_name,
             "versions": [self._settings.revision],
             "platform": _PLATFORMS[self._settings.model_format],
             "inputs": [spec.as_json() for spec in self._engine.inputs],
             "outputs": [spec.as_json() for spec in self._engine.outputs],
+            **example,
         }
 
 

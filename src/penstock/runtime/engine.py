@@ -9,18 +9,22 @@ import numpy as np
 
 from penstock.runtime.backends import Backend
 from penstock.runtime.calls import Answer, Call, InputTensor
-from penstock.runtime.errors import RequestError, quoted
+from penstock.runtime.errors import LoadError, RequestError, quoted
 from penstock.runtime.tensors import NUMPY_TYPES, Array, TensorSpec
 
 # A prediction on the event loop holds up every other request for its time.
 INLINE_SECONDS = 0.002
 INLINE_ROWS = 64
+_TRIALS = 5
 
 
 class Engine:
     """One model, ready to answer."""
 
-    def __init__(self, backend: Backend, *, model_name: str, revision: str, threads: int) -> None:
+    def __init__(
+        self, backend: Backend, *, model_name: str, revision: str, threads: int, example: Call | None = None
+    ) -> None:
+        """Predicts once, to learn how long it takes: a model that fails its own example is a `LoadError`."""
         self.inputs = backend.inputs
         self.outputs = backend.outputs
         self._backend = backend
@@ -28,7 +32,7 @@ class Engine:
         self._specs = {spec.name: spec for spec in backend.inputs}
         self._output_names = [spec.name for spec in backend.outputs]
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="predict")
-        self.row_seconds = _row_seconds(backend, self._output_names)
+        self.row_seconds = self._example_seconds(example) if example else _row_seconds(backend, self._output_names)
 
     async def infer(self, call: Call) -> Answer:
         """Answers a call. Raises `RequestError` (400) if it does not fit the model; what else comes is its failure."""
@@ -41,6 +45,15 @@ class Engine:
             loop = asyncio.get_running_loop()
             values = await loop.run_in_executor(self._pool, self._backend.predict, inputs, outputs)
         return Answer(self._model_name, self._revision, inputs, values)
+
+    def _example_seconds(self, example: Call) -> float:
+        try:
+            inputs = self._fitting(example.inputs)
+            return min(_timed(self._backend, inputs, self._output_names) for _ in range(_TRIALS))
+        except RequestError as error:
+            raise LoadError("LoadFailed", f"The example in metadata.json does not fit: {error.message}.") from None
+        except Exception as error:
+            raise LoadError("LoadFailed", f"The model fails on the example in metadata.json: {error}.") from error
 
     def _fitting(self, tensors: list[InputTensor]) -> dict[str, Array]:
         inputs: dict[str, Array] = {}
@@ -72,16 +85,16 @@ class Engine:
 def _row_seconds(backend: Backend, outputs: list[str]) -> float | None:
     """How long one row takes, best of a few; None if the model refuses a row of zeros and empty strings."""
     row = {spec.name: _blank(spec) for spec in backend.inputs}
-    best: float | None = None
-    for _ in range(5):
-        start = time.perf_counter()
-        try:
-            backend.predict(row, outputs)
-        except Exception:  # a strict encoder may know no empty string; such a model is served all the same
-            return None
-        spent = time.perf_counter() - start
-        best = spent if best is None else min(best, spent)
-    return best
+    try:
+        return min(_timed(backend, row, outputs) for _ in range(_TRIALS))
+    except Exception:  # a strict encoder may know no empty string; such a model is served all the same
+        return None
+
+
+def _timed(backend: Backend, row: dict[str, Array], outputs: list[str]) -> float:
+    start = time.perf_counter()
+    backend.predict(row, outputs)
+    return time.perf_counter() - start
 
 
 def _blank(spec: TensorSpec) -> Array:

@@ -17,16 +17,25 @@ class _Tensor(msgspec.Struct, frozen=True):
     shape: tuple[int, ...]
 
 
+class _Parameters(msgspec.Struct, frozen=True):
+    example: msgspec.Raw = msgspec.Raw()
+
+
 class _Document(msgspec.Struct, frozen=True):
     inputs: list[_Tensor] = []
     outputs: list[_Tensor] = []
+    parameters: _Parameters = _Parameters()
 
 
 class Metadata(msgspec.Struct, frozen=True):
-    """What the artifact says about its model; empty where it says nothing."""
+    """What the artifact says about its model; empty where it says nothing.
+
+    `example` is a whole inference request as JSON: a real row, which proves more than zeros do.
+    """
 
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
+    example: bytes | None = None
 
 
 def read_metadata(directory: Path) -> Metadata:
@@ -40,7 +49,12 @@ def read_metadata(directory: Path) -> Metadata:
         document = msgspec.json.decode(file.read_bytes(), type=_Document)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise LoadError("LoadFailed", f"{FILE_NAME} is not valid: {error}.") from None
-    return Metadata(_specs(document.inputs, "input"), _specs(document.outputs, "output"))
+    example = document.parameters.example
+    return Metadata(
+        _specs(document.inputs, "input"),
+        _specs(document.outputs, "output"),
+        bytes(example) or None,
+    )
 
 
 def _specs(tensors: list[_Tensor], kind: str) -> tuple[TensorSpec, ...]:

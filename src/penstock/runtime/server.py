@@ -10,8 +10,11 @@ import uvicorn
 
 from penstock.runtime.app import App, Phase
 from penstock.runtime.backends import load_backend
+from penstock.runtime.calls import Call
 from penstock.runtime.engine import Engine
-from penstock.runtime.metadata import read_metadata
+from penstock.runtime.errors import LoadError, RequestError
+from penstock.runtime.json_codec import decode_call
+from penstock.runtime.metadata import Metadata, read_metadata
 from penstock.runtime.metrics import Metrics
 from penstock.runtime.settings import Settings
 
@@ -53,10 +56,17 @@ def serve(settings: Settings) -> None:
     """Loads and serves until told to stop; raises `LoadError` if the model cannot be served."""
     metrics = Metrics(settings)
     start = time.perf_counter()
-    backend = load_backend(settings.model_format, settings.model_dir, read_metadata(settings.model_dir))
-    engine = Engine(backend, model_name=settings.model_name, revision=settings.revision, threads=settings.threads)
+    metadata = read_metadata(settings.model_dir)
+    backend = load_backend(settings.model_format, settings.model_dir, metadata)
+    engine = Engine(
+        backend,
+        model_name=settings.model_name,
+        revision=settings.revision,
+        threads=settings.threads,
+        example=_example(metadata),
+    )
     metrics.loaded(time.perf_counter() - start)
-    app = App(engine, settings, metrics)
+    app = App(engine, settings, metrics, metadata.example)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -78,3 +88,12 @@ def serve(settings: Settings) -> None:
         DrainingServer(config, app, settings.drain_seconds).run()
     finally:
         stop_metrics()
+
+
+def _example(metadata: Metadata) -> Call | None:
+    if metadata.example is None:
+        return None
+    try:
+        return decode_call(metadata.example)
+    except RequestError as error:
+        raise LoadError("LoadFailed", f"The example in metadata.json is wrong: {error.message}.") from None

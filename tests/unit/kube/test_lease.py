@@ -31,6 +31,7 @@ class FakeLeaseClient:
         self.server = server
         self.fault: Callable[[], None] | None = None
         self.hangs = False
+        self.answer_takes = 0.0
 
     async def _travel(self) -> None:
         await asyncio.sleep(0.01)
@@ -55,7 +56,9 @@ class FakeLeaseClient:
         await self._travel()
         if self.server.lease is None or obj["metadata"]["resourceVersion"] != str(self.server.version):
             raise errors.Conflict(409, "Conflict", "changed meanwhile")
-        return self.server.store(obj)
+        stored = self.server.store(obj)
+        await asyncio.sleep(self.answer_takes)
+        return stored
 
 
 class Replica:
@@ -159,6 +162,43 @@ def test_a_partitioned_leader_stops_its_work_before_another_can_lead(how: str) -
         assert one.periods[-1][1] + 4 < leading["two"], "a write of the old leader could still be under way"
         assert now() - cut <= 20
         await two.stop()
+
+    run_virtual(main)
+
+
+def test_the_lease_counts_from_the_sending_of_a_renewal_not_from_its_slow_answer() -> None:
+    async def main() -> None:
+        server, leading = FakeLeaseServer(), dict[str, float]()
+        one = Replica(server, "one", leading).start()
+        await asyncio.sleep(1)
+        one.client.answer_takes = 6
+        await asyncio.sleep(9)
+        one.client.fault = unreachable
+        assert one.task is not None
+        with pytest.raises(LeadershipLost):
+            await one.task
+        assert now() <= server.writes[-1][0] + 10
+
+    run_virtual(main)
+
+
+def test_work_that_stops_too_late_for_a_safe_write_costs_the_release() -> None:
+    async def main() -> None:
+        server = FakeLeaseServer()
+        replica = Replica(server, "one", {})
+
+        async def slow_to_stop() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(12)
+
+        task = asyncio.create_task(replica.elector.run(slow_to_stop))
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+        assert now() > 12
+        assert [holder for _, holder in server.writes] == ["one"]
 
     run_virtual(main)
 

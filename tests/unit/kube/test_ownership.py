@@ -158,6 +158,15 @@ def test_a_field_that_is_ours_but_no_longer_wanted_is_found(path: tuple[str | in
     assert first_difference(desired, live(), OWNED) is not None
 
 
+def test_an_item_of_ours_that_is_no_longer_wanted_is_found() -> None:
+    owned = copy.deepcopy(OWNED)
+    volumes = at(owned, "f:spec", "f:template", "f:spec", "f:volumes")
+    volumes['k:{"name":"old"}'] = {".": {}, "f:name": {}}
+    obj = live()
+    at(obj, *POD, "volumes").append({"name": "old"})
+    assert "old" in str(first_difference(DESIRED, obj, owned))
+
+
 def test_a_field_that_somebody_took_over_is_found_even_with_our_value() -> None:
     owned = copy.deepcopy(OWNED)
     del owned["f:spec"]["f:replicas"]

@@ -46,6 +46,9 @@ class Reason(StrEnum):
     ARTIFACT_NOT_FOUND = "ArtifactNotFound"
     ARTIFACT_UNAVAILABLE = "ArtifactUnavailable"
     UNSAFE_FORMAT = "UnsafeFormat"
+    TOO_LARGE = "TooLarge"
+    INVALID_REFERENCE = "InvalidReference"
+    SCHEMA_MISMATCH = "SchemaMismatch"
     LOAD_FAILED = "LoadFailed"
     CRASH_LOOP = "CrashLoop"
     IMAGE_PULL = "ImagePull"
@@ -61,6 +64,7 @@ class Reason(StrEnum):
     UNAVAILABLE = "Unavailable"
     PREVIOUS_TERMINATING = "PreviousTerminating"
     CONFLICT = "Conflict"
+    REFUSED = "Refused"
     STATE_LOST = "StateLost"
     POLICY_MISSING = "PolicyMissing"
 
@@ -82,6 +86,11 @@ SENTENCES: dict[Reason, str] = {
     Reason.ARTIFACT_UNAVAILABLE: "The artifact of {subject} cannot be read now; the download is tried again",
     Reason.UNSAFE_FORMAT: (
         "The artifact of {subject} holds something its format does not allow; export the model again without it"
+    ),
+    Reason.TOO_LARGE: "The artifact of {subject} is larger than the operator allows",
+    Reason.INVALID_REFERENCE: "The artifact of {subject} cannot be addressed; correct spec.artifact.uri",
+    Reason.SCHEMA_MISMATCH: (
+        "The model of {subject} and its metadata.json name different inputs or outputs; push them again together"
     ),
     Reason.LOAD_FAILED: "The model server cannot load {subject}; see the logs of its pods",
     Reason.CRASH_LOOP: "The container of {subject} keeps exiting; see the logs of its pods",
@@ -108,6 +117,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.CONFLICT: (
         "An object that {subject} needs exists already and belongs to somebody else; rename or delete one of them"
     ),
+    Reason.REFUSED: "The API server refuses an object that {subject} needs; mend what it names",
     Reason.STATE_LOST: (
         "The decision log of {subject} does not explain what the cluster runs; traffic is kept as it is, "
         "restore the DecisionRecords"

@@ -8,25 +8,29 @@ from datetime import UTC, datetime
 from typing import Any
 
 from penstock.api.v1alpha1.base import API_VERSION
+from penstock.api.v1alpha1.conditions import Reason, describe
 from penstock.api.v1alpha1.decisionrecord import DecisionRecordSpec
 from penstock.api.v1alpha1.model import Model
 from penstock.controllers.config import OperatorConfig
+from penstock.controllers.model import revisions
 from penstock.controllers.model import scope as scopes
 from penstock.controllers.model import status as statuses
 from penstock.controllers.model.effects import Effects
 from penstock.controllers.model.gateways import Gateways, GatewayView, parent_of
 from penstock.controllers.model.log import DecisionLog, Identity, StateLostError
 from penstock.controllers.model.prober import ModelKey, Prober
+from penstock.controllers.model.revisions import STATUS_MANAGER
 from penstock.controllers.model.scope import Scope
 from penstock.controllers.resources import MODELS
 from penstock.domain.lifecycle.classify import deadline_of
 from penstock.domain.lifecycle.decide import Commit, decide
 from penstock.domain.lifecycle.desired import next_change
+from penstock.domain.lifecycle.observed import Blocker
 from penstock.domain.lifecycle.stages import Verdict
 from penstock.kube.applier import Applier, OwnerConflict, SequenceFenced
 from penstock.kube.cache import Cache
 from penstock.kube.client import KubeClient
-from penstock.kube.errors import Forbidden, NotFound
+from penstock.kube.errors import Forbidden, Invalid, NotFound
 from penstock.kube.events import EventRecorder
 from penstock.kube.resources import ObjectKey
 from penstock.routing.gateway_api import GatewayRouter
@@ -36,7 +40,6 @@ from penstock.routing.service import ServiceRouter
 Json = dict[str, Any]
 logger = logging.getLogger(__name__)
 
-STATUS_MANAGER = "penstock-status"
 # More steps at one look than any chain of decisions needs: reaching it is a bug, not a long rollout.
 MAX_DECISIONS = 8
 BEHIND_SECONDS = 0.2
@@ -45,7 +48,8 @@ BLOCKED_SECONDS = 5.0
 _WARNINGS = frozenset({Verdict.REJECT, Verdict.ROLL_BACK, Verdict.ROLLED_BACK})
 
 
-def _utc_now() -> datetime:
+def utc_now() -> datetime:
+    """The clock of everything that is decided."""
     return datetime.now(UTC)
 
 
@@ -61,7 +65,7 @@ class ModelController:
         prober: Prober,
         events: EventRecorder,
         config: OperatorConfig,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._client = client
         self._cache = cache
@@ -73,7 +77,8 @@ class ModelController:
         self._effects = Effects(client, cache, applier, config)
         self._gateways = Gateways(client, config.gateway)
         self._written: dict[ModelKey, list[ObjectKey]] = {}
-        self._conflicts: dict[ModelKey, tuple[str, ...]] = {}
+        # What kept the last look from being carried out; goes away when it can be.
+        self._obstacles: dict[ModelKey, Blocker] = {}
 
     async def reconcile(self, key: ModelKey) -> float | None:
         """Handle one Model; return the seconds after which to look again, None if only events matter."""
@@ -121,7 +126,11 @@ class ModelController:
             raise RuntimeError(f"{identity.namespace}/{identity.name}: decisions do not come to an end")
         if head is not None:
             await self._make_so(key, scope, head)
+            if key in self._obstacles:
+                scope = self._load(model, head, router, gateway)
         await self._write_status(scope, head, "")
+        if head is not None:
+            await revisions.show(self._client, self._cache, identity, head.result)
         return self._next_look(scope, head)
 
     def _load(
@@ -135,7 +144,7 @@ class ModelController:
             self._prober,
             router,
             gateway,
-            self._conflicts.get(key, ()),
+            self._obstacles.get(key),
             self._clock(),
         )
 
@@ -153,10 +162,17 @@ class ModelController:
     async def _make_so(self, key: ModelKey, scope: Scope, head: DecisionRecordSpec) -> None:
         try:
             self._written[key] = await self._effects.apply(scope, head)
-            self._conflicts.pop(key, None)
+            self._obstacles.pop(key, None)
+            return
         except OwnerConflict as conflict:
-            self._conflicts[key] = (str(conflict),)
-            logger.warning("%s/%s: %s", *key, conflict)
+            obstacle = Blocker(Reason.CONFLICT, describe(Reason.CONFLICT, detail=str(conflict)))
+        except (Forbidden, Invalid) as error:
+            if isinstance(error, Forbidden) and error.namespace_terminating:
+                raise
+            reason = Reason.QUOTA if "exceeded quota" in error.message else Reason.REFUSED
+            obstacle = Blocker(reason, describe(reason, detail=error.message))
+        logger.warning("%s/%s: %s", *key, obstacle.message)
+        self._obstacles[key] = obstacle
 
     async def _write_status(self, scope: Scope, head: DecisionRecordSpec | None, lost: str) -> None:
         status = statuses.build(scope, head, lost).as_json()
@@ -183,7 +199,7 @@ class ModelController:
         probes = [*scope.seen.smoke.values(), *scope.seen.reached.values()]
         if any(probe.passed is not True for probe in probes):
             waits.append(ASKING_SECONDS)
-        if scope.seen.blockers or self._conflicts.get((scope.identity.namespace, scope.identity.name)):
+        if scope.seen.blockers or (scope.identity.namespace, scope.identity.name) in self._obstacles:
             waits.append(BLOCKED_SECONDS)
         moments = [deadline_of(head.result, scope.seen), next_change(head.result, scope.seen.now)]
         waits += [(moment - scope.seen.now).total_seconds() for moment in moments if moment and moment > scope.seen.now]
@@ -201,6 +217,6 @@ class ModelController:
     def _forget(self, key: ModelKey, obj: Json | None) -> None:
         self._prober.forget(key)
         self._written.pop(key, None)
-        self._conflicts.pop(key, None)
+        self._obstacles.pop(key, None)
         if obj is not None:
             self._log.forget(obj["metadata"]["uid"])

@@ -80,10 +80,13 @@ def load(
     prober: Prober,
     router: Router,
     gateway: GatewayView | None,
-    conflicts: tuple[str, ...],
+    obstacle: Blocker | None,
     now: datetime,
 ) -> Scope:
-    """Build the scope from the cache and from what the prober knows."""
+    """Build the scope from the cache and from what the prober knows.
+
+    `obstacle`: what kept the last decision from being carried out.
+    """
     identity = Identity(model.metadata.namespace, model.metadata.name, model.metadata.uid)
     state = state or Checkpoint()
     children = tuple((kind, child) for kind, child in cache.owned_by(identity.uid) if kind in CHILD_KINDS)
@@ -119,7 +122,7 @@ def load(
         route=route,
         smoke=_smoke(identity, state, revisions, deployments, pods, prober),
         reached=_reached(identity, state, revisions, target, route, gateway, cache, prober),
-        blockers=tuple(_blockers(identity, model, cache, gateway, conflicts)),
+        blockers=tuple(_blockers(identity, model, cache, gateway, obstacle)),
     )
     return Scope(identity, model, router, gateway, target, children, revisions, seen)
 
@@ -207,7 +210,7 @@ def _reached(
 
 
 def _blockers(
-    identity: Identity, model: Model, cache: Cache, gateway: GatewayView | None, conflicts: tuple[str, ...]
+    identity: Identity, model: Model, cache: Cache, gateway: GatewayView | None, obstacle: Blocker | None
 ) -> Iterator[Blocker]:
     left = [
         f"{kind.kind} {child['metadata']['name']}"
@@ -217,8 +220,8 @@ def _blockers(
     ]
     if left:
         yield Blocker(Reason.PREVIOUS_TERMINATING, describe(Reason.PREVIOUS_TERMINATING, detail=", ".join(left[:5])))
-    for conflict in conflicts:
-        yield Blocker(Reason.CONFLICT, describe(Reason.CONFLICT, detail=conflict))
+    if obstacle is not None:
+        yield obstacle
     if gateway is None and (model.spec.route.hostnames or model.spec.route.path_prefix):
         detail = "hostnames and pathPrefix need a Gateway, and neither the Model nor the operator names one"
         yield Blocker(Reason.ROUTING_UNSUPPORTED, describe(Reason.ROUTING_UNSUPPORTED, detail=detail))

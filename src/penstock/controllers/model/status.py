@@ -90,8 +90,10 @@ def waiting_for(scope: Scope, state: Checkpoint) -> str | None:
         return None
     if seen.suspended:
         return describe(Reason.SUSPENDED, revision=candidate.revision)
+    if seen.blockers and candidate.stage in (Stage.PENDING, Stage.STARTING):
+        return seen.blockers[0].message
     if candidate.stage is Stage.PENDING:
-        return seen.blockers[0].message if seen.blockers else None
+        return None
     if candidate.stage is Stage.STARTING:
         workload = seen.workload(candidate.revision)
         if workload.failure:
@@ -141,7 +143,7 @@ def _ready(scope: Scope, state: Checkpoint) -> _Said:
             return _Said(kind, FALSE, refused.reason, refused.message)
         reason = Reason.SUSPENDED if seen.suspended else Reason.PENDING
         return _Said(kind, UNKNOWN, reason, describe(reason))
-    if state.candidate.stage is Stage.PENDING and seen.blockers:
+    if seen.blockers and state.candidate.stage in (Stage.PENDING, Stage.STARTING):
         return _Said(kind, FALSE, seen.blockers[0].reason, seen.blockers[0].message)
     failure = _first_failure(scope, state)
     if failure is not None:
@@ -211,8 +213,10 @@ def _progressing(scope: Scope, state: Checkpoint, state_lost: str) -> _Said:
     if seen.suspended:
         return _Said(kind, UNKNOWN, Reason.SUSPENDED, describe(Reason.SUSPENDED, revision=candidate.revision))
     message = waiting_for(scope, state) or ""
+    if seen.blockers and candidate.stage in (Stage.PENDING, Stage.STARTING):
+        return _Said(kind, UNKNOWN, seen.blockers[0].reason, message)
     if candidate.stage is Stage.PENDING:
-        return _Said(kind, UNKNOWN, seen.blockers[0].reason if seen.blockers else Reason.PENDING, message)
+        return _Said(kind, UNKNOWN, Reason.PENDING, message)
     return _Said(kind, TRUE, _STAGE_REASONS[candidate.stage], message)
 
 

@@ -13,6 +13,8 @@ Json = dict[str, Any]
 
 # Waiting mends none of these: the bytes are wrong, or of a kind that is never loaded.
 PERMANENT = frozenset({Reason.DIGEST_MISMATCH, Reason.UNSAFE_FORMAT})
+# Said by our own containers; as it is the same bytes each time, the second attempt will not differ.
+_DETERMINED = frozenset({Reason.LOAD_FAILED, Reason.SCHEMA_MISMATCH, Reason.TOO_LARGE, Reason.INVALID_REFERENCE})
 # How often a container may exit before waiting for it is pointless.
 CRASHES_ALLOWED = 2
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
@@ -20,7 +22,10 @@ _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageNam
 _ORDER = (
     Reason.DIGEST_MISMATCH,
     Reason.UNSAFE_FORMAT,
+    Reason.SCHEMA_MISMATCH,
     Reason.LOAD_FAILED,
+    Reason.TOO_LARGE,
+    Reason.INVALID_REFERENCE,
     Reason.ARTIFACT_NOT_FOUND,
     Reason.CRASH_LOOP,
     Reason.IMAGE_PULL,
@@ -96,7 +101,7 @@ def _container_failure(container: Json) -> Failure | None:
     told = _told(terminated.get("message", ""))
     if told is not None:
         reason, message = told
-        permanent = reason in PERMANENT or (reason is Reason.LOAD_FAILED and crashes >= CRASHES_ALLOWED)
+        permanent = reason in PERMANENT or (reason in _DETERMINED and crashes >= CRASHES_ALLOWED)
         return Failure(reason, message, permanent)
     cause = terminated.get("reason", "Error")
     message = f"{container['name']} exited with {terminated.get('exitCode')} ({cause}), {crashes} times"
