@@ -2,44 +2,92 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from hack.cluster import existing
 from hack.cluster.build import binary
 from hack.cluster.console import ClusterError
 from hack.cluster.handle import Cluster
 from hack.cluster.images import build_images
+from hack.cluster.images.recipe import key_of, key_of_files
 
 CHART = Path(__file__).resolve().parent.parent / "charts" / "penstock"
 NAMESPACE = "penstock-system"
 RELEASE = "penstock"
 GATEWAY = {"namespace": "penstock-gateway", "name": "penstock", "sectionName": "http"}
+_OPERATOR = "deployment/penstock-operator"
+_KEY_LABEL = "inputs"
 
 
 def install(cluster: Cluster, timeout: str = "90s") -> dict[str, str]:
     """Install or upgrade the release and wait until the operator is ready; return the images' references.
 
-    Quick when nothing changed: the images are the same, and so is the release.
+    Changes nothing when chart, values and what runs are as they should be.
     """
     images = build_images(cluster)
-    values = {
-        "image": {"operator": images["operator"], "runtime": images["runtime"]},
-        "gateway": {**GATEWAY, "url": cluster.gateway_url, "probeUrl": cluster.gateway_url},
-        "insecureRegistries": [cluster.registry],
-    }
-    helm(cluster, "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace",
-         "--values", "-", "--wait", "--timeout", timeout, input=yaml.safe_dump(values))  # fmt: skip
+    values = chart_values(cluster, images)
+    files = [path for path in CHART.rglob("*") if path.is_file()]
+    key = key_of(key_of_files(CHART, files), json.dumps(values, sort_keys=True))
+    if not _is_installed(cluster, key):
+        helm(cluster, "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace",
+             "--values", "-", "--labels", f"{_KEY_LABEL}={key}", "--history-max", "5", "--force-conflicts",
+             "--wait", "--timeout", timeout, input=yaml.safe_dump(values))  # fmt: skip
     return images
+
+
+def uninstall(cluster: Cluster) -> None:
+    """Remove the release, if there is one, and its namespace. The chart keeps its CustomResourceDefinitions."""
+    helm(cluster, "uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout", "90s")
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=90s")
+
+
+def chart_values(cluster: Cluster, images: dict[str, str]) -> dict[str, Any]:
+    """The values that differ from the chart's defaults in this cluster."""
+    gateway = existing.gateway(cluster) if cluster.provider == "existing" else GATEWAY
+    # In kind, "localhost" means the pod to a pod, so the operator asks at the Gateway's NodePort.
+    probe_url = f"http://{cluster.node_ip}:30080" if cluster.provider == "kind" else cluster.gateway_url
+    return {
+        "image": {"operator": images["operator"], "runtime": images["runtime"]},
+        "gateway": {**gateway, "url": cluster.gateway_url, "probeUrl": probe_url},
+        "insecureRegistries": [pull_registry(cluster).partition("/")[0]] if registry_speaks_http(cluster) else [],
+    }
+
+
+def pull_registry(cluster: Cluster) -> str:
+    """What pods call the registry that `cluster.registry` is to this machine; "host:port" or "host:port/prefix"."""
+    return "registry.penstock-registry.svc:5000" if cluster.provider == "kind" else cluster.registry
+
+
+def registry_speaks_http(cluster: Cluster) -> bool:
+    """Whether the cluster's registry is without TLS."""
+    return cluster.provider != "existing" or existing.registry_speaks_http()
 
 
 def helm(cluster: Cluster, *arguments: str, input: str | None = None) -> str:
     """Run Helm against the cluster; raises ClusterError with its own message if it fails."""
     command = [str(binary("helm")), *arguments]
-    done = subprocess.run(
-        command, input=input, capture_output=True, text=True, check=False, env=cluster.environment()
-    )
+    done = subprocess.run(command, input=input, capture_output=True, text=True, check=False, env=cluster.environment())
     if done.returncode:
-        raise ClusterError(f"helm {arguments[0]} failed: {done.stderr.strip()}")
+        hint = "; if nobody is at it, run: make demo-clean" if "another operation" in done.stderr else ""
+        raise ClusterError(f"helm {arguments[0]} failed: {done.stderr.strip()}{hint}")
     return done.stdout
+
+
+def _is_installed(cluster: Cluster, key: str) -> bool:
+    """Whether the deployed release was made with `key`, the cluster still has all of it, and the operator is ready."""
+    here = ("--namespace", NAMESPACE)
+    listing = ("list", *here, "--deployed", f"--filter=^{RELEASE}$", f"--selector={_KEY_LABEL}={key}", "--output=json")
+    if not json.loads(helm(cluster, *listing)):
+        return False
+    try:
+        manifest = helm(cluster, "get", "manifest", RELEASE, *here)
+        cluster.kubectl("diff", "--server-side", "--force-conflicts", "--filename=-", input=manifest)
+        cluster.kubectl(*here, "rollout", "status", _OPERATOR, "--timeout=20s")
+    except ClusterError:
+        return False
+    return True

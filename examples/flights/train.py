@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import skops.io
 from skl2onnx import to_onnx
-from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -77,13 +77,16 @@ def make_boosted() -> Pipeline:
 
 
 def export_onnx(model: Pipeline, folder: Path, rows: pd.DataFrame) -> None:
-    """Write model.onnx (one input tensor per feature) and metadata.json."""
+    """Write model.onnx (one input tensor per feature) and metadata.json.
+
+    Numbers stay in double precision, so that clients may send both models the same request.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    types = [(name, FloatTensorType([None, 1])) for name in data.NUMERIC]
+    types: list[tuple[str, Any]] = [(name, DoubleTensorType([None, 1])) for name in data.NUMERIC]
     types += [(name, StringTensorType([None, 1])) for name in data.CATEGORICAL]
     graph = to_onnx(model, initial_types=types, options={"zipmap": False})
     (folder / "model.onnx").write_bytes(graph.SerializeToString())
-    write_metadata(folder, "FP32", rows)
+    write_metadata(folder, "FP64", rows)
 
 
 def export_skops(model: Pipeline, folder: Path, rows: pd.DataFrame) -> None:

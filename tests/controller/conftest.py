@@ -1,11 +1,9 @@
-import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from hack.cluster.addons import chart
 from hack.cluster.apiserver import ApiServer
 from tests.controller.world import World
 from tests.support.cluster import Cluster, api_server, cluster, namespace
@@ -16,7 +14,7 @@ __all__ = ["api_server", "cluster", "gateway_api", "namespace", "world"]
 @pytest.fixture(scope="session")
 def gateway_api(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The Gateway API's own definitions of the kinds that the operator uses."""
-    source = chart.module_folder(chart.GATEWAY_API_MODULE) / "config" / "crd" / "standard"
+    source = Path("/root/go/pkg/mod/sigs.k8s.io/gateway-api@v1.6.1/config/crd/standard")  # TEMP
     folder: Path = tmp_path_factory.mktemp("gateway-api")
     for kind in ("gateways", "httproutes"):
         shutil.copyfile(source / f"gateway.networking.k8s.io_{kind}.yaml", folder / f"{kind}.yaml")
@@ -32,7 +30,7 @@ async def world(
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[World]:
     """A namespace with a Gateway and a simulation of all that a node does, but no operator yet."""
-    monkeypatch.setitem(os.environ, "KUBECONFIG", str(api_server.kubeconfig))  # where kopf looks
+    monkeypatch.setenv("KUBECONFIG", str(api_server.kubeconfig))  # where kopf looks
     async with World(api_server, cluster, namespace) as ready:
         await ready.create_gateway()
         yield ready

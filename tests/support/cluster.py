@@ -106,7 +106,9 @@ class Cluster:
     def _send(self, method: str, path: str, body: Json | None, content_type: str, parameters: dict[str, str]) -> Json:
         headers = {"Content-Type": content_type}
         response = self._http.request(method, path, json=body, params=parameters, headers=headers)
-        answer: Json = response.json()
+        # A group that is not served yet is answered by plain text.
+        is_json = response.headers.get("Content-Type", "").startswith("application/json")
+        answer: Json = response.json() if is_json else {"message": response.text}
         if response.is_success:
             return answer
         raise Refused(response.status_code, answer.get("message", response.text))

@@ -4,6 +4,7 @@ import dataclasses
 import fcntl
 import json
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from hack.cluster.images import base
 from hack.cluster.images.recipe import DOMAIN, Recipe, command, folder, key_of
 
 _PUSHED = "image"
+# zstd at its fastest: a third of gzip's time for the same size.
+_COMPRESSION = ("--compression-format=zstd", "--compression-level=1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +51,17 @@ def build(recipe: Recipe) -> Image:
     return Image(recipe.name, digest, layout)
 
 
+def push(image: Image, repository: str, *, plain_http: bool) -> str:
+    """Pushes a built image into a registry ("host:port/repository") and returns its pinned reference there.
+
+    Quick when the registry has it. Raises ClusterError with buildah's own last line.
+    """
+    with tempfile.NamedTemporaryFile("r") as digest:
+        options = ["--quiet", *_COMPRESSION, f"--tls-verify={'false' if plain_http else 'true'}"]
+        _buildah("push", *options, f"--digestfile={digest.name}", _tag(image.name), f"docker://{repository}:latest")
+        return f"{repository}@{digest.read().strip()}"
+
+
 def blob(layout: Path, digest: str) -> Path:
     """The file of a blob of an OCI layout."""
     return layout / "blobs" / "sha256" / digest.removeprefix("sha256:")
@@ -67,13 +81,16 @@ def _build(recipe: Recipe, layout: Path) -> str:
     if recipe.dependencies:
         stage = _dependencies_image(recipe, recipe.dependencies(), context, options)
         options.append(f"--build-arg=DEPENDENCIES={stage}")
-    tag = f"{DOMAIN}/{recipe.name}:latest"
+    tag = _tag(recipe.name)
     _bud(recipe.dockerfile, tag, context, options)
-    # zstd at its fastest: a third of gzip's time for the same size.
-    compression = ["--compression-format", "zstd", "--compression-level", "1"]
-    _buildah("push", "--quiet", *compression, tag, f"oci:{layout}:{_PUSHED}")
+    _buildah("push", "--quiet", *_COMPRESSION, tag, f"oci:{layout}:{_PUSHED}")
     _buildah("rmi", "--prune")  # what lost its tag to this build
     return _keep_only_pushed(layout)
+
+
+def _tag(name: str) -> str:
+    """The name under which buildah keeps the newest build."""
+    return f"{DOMAIN}/{name}:latest"
 
 
 def _base_image() -> str:

@@ -1,4 +1,4 @@
-"""Puts built images into the node's containerd under their pinned reference."""
+"""Brings built images to the nodes: into the local node's containerd, or into somebody else's registry."""
 
 import io
 import json
@@ -7,11 +7,25 @@ import tarfile
 from collections.abc import Sequence
 from typing import IO
 
-from hack.cluster import kind
+from hack.cluster import existing, kind
 from hack.cluster.console import ClusterError, Stopwatch
 from hack.cluster.handle import Cluster
-from hack.cluster.images.builder import Image, blob, blobs_of
+from hack.cluster.images.builder import Image, blob, blobs_of, push
 from hack.cluster.native.layout import Layout
+
+
+def deliver(cluster: Cluster, images: Sequence[Image]) -> dict[str, str]:
+    """Makes the images known to the cluster's nodes; returns name -> pinned reference. Quick when they are."""
+    if cluster.provider != "existing":
+        load(node_ctr(cluster), images)
+        return {image.name: image.reference for image in images}
+    references = {}
+    for image in images:
+        watch = Stopwatch()
+        repository = f"{cluster.registry}/penstock-{image.name}"
+        references[image.name] = push(image, repository, plain_http=existing.registry_speaks_http())
+        watch.stage(f"{image.name} image: in the registry as {references[image.name]}")
+    return references
 
 
 def node_ctr(cluster: Cluster) -> list[str]:
@@ -20,10 +34,7 @@ def node_ctr(cluster: Cluster) -> list[str]:
         return ["ctr", f"--address={Layout(cluster.state_dir).socket}", "--namespace=k8s.io"]
     if cluster.provider == "kind":
         return ["docker", "exec", "--interactive", f"{kind.NAME}-control-plane", "ctr", "--namespace=k8s.io"]
-    raise ClusterError(
-        f"Images cannot be loaded into an existing cluster's nodes; build the Dockerfiles and push them to "
-        f"{cluster.registry} (see: python -m hack.cluster.images --help)."
-    )
+    raise ClusterError(f"Images cannot be loaded into an existing cluster's nodes; push them to {cluster.registry}.")
 
 
 def load(ctr: Sequence[str], images: Sequence[Image]) -> None:

@@ -85,7 +85,7 @@ class Manager:
         self._prober = Prober(self._asker, self.queue.add)
         self._events = EventRecorder(client, "penstock.dev/operator", self.identity, metrics=metrics)
         self._controller = ModelController(
-            client, self.cache, self._applier, self._log, self._prober, self._events, config
+            client, self.cache, self._applier, self._log, self._prober, self._events, config, clock
         )
         scopes = [Scope(MODELS), Scope(MODELREVISIONS), *(Scope(kind, None, CHILD_SELECTOR) for kind in CHILDREN)]
         self._pruner = Pruner(client, self.cache, scopes, self._on_missed, period=config.prune_seconds)

@@ -1,0 +1,404 @@
+"""A namespace, the operator's own entry point running against it, and a simulation of everything below."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.util
+import json
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Self
+
+import kopf
+import pytest
+
+from hack.cluster.apiserver import ApiServer
+from penstock.api.v1alpha1.base import API_VERSION
+from penstock.api.v1alpha1.model import ModelSpec
+from penstock.controllers.config import OperatorConfig
+from penstock.controllers.manager import Manager
+from penstock.controllers.model.prober import Asker
+from penstock.controllers.resources import DECISIONRECORDS, MODELREVISIONS, MODELS
+from penstock.domain import revision as hashing
+from penstock.kube import errors
+from penstock.kube.client import KubeClient
+from penstock.kube.connection import Connection, load_connection
+from penstock.kube.resources import (
+    DEPLOYMENTS,
+    EVENTS,
+    GATEWAYS,
+    HTTPROUTES,
+    LEASES,
+    PODS,
+    REPLICASETS,
+    SERVICES,
+    Resource,
+)
+from tests.support.cluster import REPOSITORY, Cluster
+from tests.support.kubelet import ScriptedAsker, Simulation
+
+Json = dict[str, Any]
+
+DEADLINE = 20.0
+IMAGE = f"registry.example.com/penstock/runtime@sha256:{'ab' * 32}"
+GATEWAY = "public"
+ADDRESS = "192.0.2.10"
+OPERATOR = "penstock-operator"
+OURS = (MODELS, HTTPROUTES, DEPLOYMENTS, SERVICES, REPLICASETS, PODS, MODELREVISIONS, DECISIONRECORDS, GATEWAYS)
+_WRITES = frozenset({"create", "update", "patch", "delete"})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request of the operator, from the API server's audit log. `version`: of the object as it was stored."""
+
+    verb: str
+    resource: str
+    name: str
+    code: int
+    sent: Json
+    version: int
+
+    @property
+    def is_write(self) -> bool:
+        """Whether it stored something, or was meant to. Leases and Events are not the Model's."""
+        return self.verb in _WRITES and self.resource not in ("leases", "events")
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}/{self.name} {self.code}"
+
+
+DiesAfter = Callable[[Resource, Json], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a replica of the operator is started."""
+
+    kubeconfig: Path
+    namespace: str
+    config: OperatorConfig
+    asker: Asker
+    clock: Callable[[], datetime]
+    dies_after: DiesAfter
+
+
+class MortalClient(KubeClient):
+    """A client whose process can die: from then on nothing reaches the API server.
+
+    `dies_after`: looks at the kind and at what the API server has just stored, and decides.
+    """
+
+    def __init__(self, connection: Connection, dead: threading.Event, dies_after: DiesAfter) -> None:
+        super().__init__(connection, user_agent=OPERATOR)
+        self._dead = dead
+        self._dies_after = dies_after
+
+    async def create(self, resource: Resource, obj: Json, **options: Any) -> Json:
+        """Create; the answer may never arrive."""
+        stored = await super().create(resource, obj, **options)
+        if self._dies_after(resource, stored):
+            self._dead.set()
+            raise errors.Unreachable("killed", outcome_unknown=True)
+        return stored
+
+    async def _call(self, *args: Any, **options: Any) -> Json:
+        if self._dead.is_set():
+            raise errors.Unreachable("killed", outcome_unknown=False)
+        return await super()._call(*args, **options)
+
+
+class Operator:
+    """One replica of the operator: kopf with a manager, in a thread and an event loop of their own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.failure: BaseException | None = None
+        self._settings = settings
+        self._dead = threading.Event()
+        self._stop = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._manager: Manager | None = None
+        self._thread = threading.Thread(target=self._run, name=OPERATOR, daemon=True)
+        self._thread.start()
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it was killed."""
+        return self._dead.is_set()
+
+    def wake(self, key: tuple[str, str]) -> None:
+        """Have it look at a Model again."""
+        if self._loop is not None and self._manager is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._manager.queue.add, key)
+
+    async def stop(self) -> None:
+        """End it as a signal does. Raises what it failed with."""
+        self._stop.set()
+        await asyncio.to_thread(self._thread.join)
+        if self.failure is not None:
+            raise self.failure
+
+    async def kill(self) -> None:
+        """End it as SIGKILL does: nothing more is written, the lease is not given back."""
+        self._dead.set()
+        await self.stop()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._operate())
+        except BaseException as error:
+            self.failure = error
+
+    async def _operate(self) -> None:
+        settings = self._settings
+        self._loop = asyncio.get_running_loop()
+        connection = await load_connection(settings.kubeconfig, {})
+        client = MortalClient(connection, self._dead, settings.dies_after)
+        self._manager = Manager(
+            client,
+            settings.config,
+            namespace=settings.namespace,
+            asker=settings.asker,
+            telemetry_port=None,
+            clock=settings.clock,
+        )
+        await kopf.operator(
+            registry=entry_point().registry,
+            clusterwide=True,
+            standalone=True,
+            memo=kopf.Memo(manager=self._manager),
+            stop_flag=self._stop,
+        )
+
+
+@cache
+def entry_point() -> ModuleType:
+    """operator/main.py; it is no package, so that it does not hide Python's own `operator`."""
+    spec = importlib.util.spec_from_file_location("penstock_entry_point", REPOSITORY / "operator" / "main.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def digest(content: str) -> str:
+    """The digest of an artifact with that content."""
+    return "sha256:" + hashlib.sha256(content.encode()).hexdigest()
+
+
+def spec_of(content: str = "a", **changes: Any) -> Json:
+    """The spec of a Model that serves an artifact with that content."""
+    artifact = {"uri": "oci://registry.example.com/models/flight:1", "digest": digest(content), "format": "ONNX"}
+    return {"artifact": artifact, **changes}
+
+
+def revision_of(spec: Json) -> str:
+    """The revision that a spec asks for."""
+    return hashing.revision_name(hashing.spec_hash(ModelSpec.model_validate(spec)))
+
+
+@dataclass
+class World:
+    """What a test of the Model controller has at hand. Use it as an asynchronous context manager."""
+
+    server: ApiServer
+    cluster: Cluster
+    namespace: str
+    name: str = "flight"
+    asker: ScriptedAsker = field(default_factory=ScriptedAsker)
+    later: timedelta = timedelta()
+    operators: list[Operator] = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        self.client = await KubeClient.connect(kubeconfig=self.server.kubeconfig, user_agent="test")
+        self.simulation = Simulation(self.client, self.namespace)
+        self._simulating = asyncio.create_task(self.simulation.run(self.server.kubeconfig))
+        self._audit_start = self.server.audit_log.stat().st_size
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for operator in self.operators:
+            await operator.stop()
+        self._simulating.cancel()
+        await asyncio.wait([self._simulating])
+        for kind in OURS:  # the next test's operator looks at every namespace
+            self.cluster.request("DELETE", kind.path(self.namespace))
+        await self.client.close()
+
+    # --- given ---
+
+    def clock(self) -> datetime:
+        """The operator's clock: `later` than the real one."""
+        return datetime.now(UTC) + self.later
+
+    def operator(self, *, gateway: bool = True, dies_after: DiesAfter = lambda *_: False) -> Operator:
+        """Start a replica of the operator, by its entry point."""
+        settings: Json = {"namespace": self.namespace, "name": GATEWAY} if gateway else {}
+        config = OperatorConfig.model_validate({"runtimeImage": IMAGE, "gateway": settings})
+        started = Operator(
+            Settings(self.server.kubeconfig, self.namespace, config, self.asker, self.clock, dies_after)
+        )
+        self.operators.append(started)
+        return started
+
+    async def create_gateway(self) -> None:
+        """Make the operator's Gateway, which has an address at once."""
+        listener = {"name": "http", "port": 80, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}}
+        body = {
+            "metadata": {"name": GATEWAY, "namespace": self.namespace},
+            "spec": {"gatewayClassName": "simulation", "listeners": [listener]},
+        }
+        await self.client.create(GATEWAYS, {"apiVersion": GATEWAYS.api_version, "kind": GATEWAYS.kind, **body})
+        status = {"addresses": [{"type": "IPAddress", "value": ADDRESS}]}
+        await self.client.patch_merge(GATEWAYS, self.namespace, GATEWAY, {"status": status}, "status")
+
+    async def deploy(self, spec: Json | None = None) -> str:
+        """Create the Model and return the revision that its spec asks for."""
+        spec = spec or spec_of()
+        metadata = {"name": self.name, "namespace": self.namespace}
+        await self.client.create(
+            MODELS, {"apiVersion": API_VERSION, "kind": MODELS.kind, "metadata": metadata, "spec": spec}
+        )
+        return revision_of(spec)
+
+    async def edit(self, **changes: Any) -> str:
+        """Merge changes into the Model's spec and return the revision that it asks for then."""
+        stored = await self.client.patch_merge(MODELS, self.namespace, self.name, {"spec": changes})
+        return revision_of(stored["spec"])
+
+    async def serving(self, spec: Json | None = None) -> str:
+        """Create the Model and wait until it serves."""
+        revision = await self.deploy(spec)
+        await self.serves(revision)
+        return revision
+
+    # --- then ---
+
+    async def model(self) -> Json:
+        """The Model as it is stored."""
+        return await self.client.get(MODELS, self.namespace, self.name)
+
+    async def status(self) -> Json:
+        """The Model's status."""
+        found: Json = (await self.model()).get("status", {})
+        return found
+
+    async def condition(self, kind: str) -> Json:
+        """A condition of the Model; empty if there is none of that type."""
+        return next((item for item in (await self.status()).get("conditions", []) if item["type"] == kind), {})
+
+    async def get(self, kind: Resource, name: str) -> Json | None:
+        """An object of the namespace, or None."""
+        try:
+            return await self.client.get(kind, self.namespace, name)
+        except errors.NotFound:
+            return None
+
+    async def names(self, kind: Resource) -> set[str]:
+        """The names of all objects of a kind."""
+        return {obj["metadata"]["name"] for obj in (await self.client.list(kind, self.namespace))[0]}
+
+    async def records(self) -> list[Json]:
+        """The DecisionRecords of the namespace, the oldest first."""
+        objects, _ = await self.client.list(DECISIONRECORDS, self.namespace)
+        return sorted(objects, key=lambda obj: int(obj["spec"]["sequence"]))
+
+    async def verdicts(self) -> list[str]:
+        """Rule and verdict of each record."""
+        return [f"{obj['spec']['rule']} {obj['spec']['verdict']}" for obj in await self.records()]
+
+    async def serves(self, revision: str) -> None:
+        """Wait until that revision is stable, nothing is under way, and status says so."""
+
+        async def settled() -> bool:
+            status = await self.status()
+            return status.get("stable", {}).get("revision") == revision and "candidate" not in status
+
+        await self.until(settled, f"revision {revision} is stable")
+
+    async def says(self, kind: str, status: str, reason: str) -> Json:
+        """Wait for a condition with that status and reason, and return it."""
+
+        async def said() -> bool:
+            found = await self.condition(kind)
+            return (found.get("status"), found.get("reason")) == (status, reason)
+
+        await self.until(said, f"condition {kind} is {status} because of {reason}")
+        return await self.condition(kind)
+
+    async def until(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
+        """Return as soon as `condition` holds; fail with what there is instead after DEADLINE seconds."""
+        deadline = time.monotonic() + DEADLINE
+        while not await condition():
+            if time.monotonic() > deadline:
+                pytest.fail(f"after {DEADLINE:g} s it was still not so that {what}\n{await self.report()}")
+            await asyncio.sleep(0.03)
+
+    async def report(self) -> str:
+        """What a person needs to see why a test failed."""
+        events, _ = await self.client.list(EVENTS, self.namespace)
+        lines = [f"  {event['reason']}: {event['note']}" for event in events]
+        objects = [f"  {kind}: {sorted(await self.names(kind))}" for kind in OURS]
+        calls = [f"  {call}" for call in self.calls()[-15:]]
+        status = json.dumps(await self.status() if await self.get(MODELS, self.name) else None, indent=1)
+        return "\n".join(
+            ["records:", *await self.verdicts(), "events:", *lines, "objects:", *objects, *calls, "status:", status]
+        )
+
+    def calls(self) -> list[Call]:
+        """What the operator has asked of the API server about this namespace so far, watches aside."""
+        with self.server.audit_log.open("rb") as log:
+            log.seek(self._audit_start)
+            entries = [json.loads(line) for line in log if line.endswith(b"\n")]
+        return [_call(entry) for entry in entries if self._is_ours(entry)]
+
+    def writes(self) -> list[Call]:
+        """What the operator has written in this namespace so far, in order."""
+        return [call for call in self.calls() if call.is_write]
+
+    async def quiet(self, renewals: int = 2) -> Sequence[Call]:
+        """Return what the operator writes while it renews its lease so many times, which takes two seconds each."""
+        before = len(self.writes())
+
+        def renewed() -> int:
+            return sum(call.resource == "leases" and call.verb == "update" for call in self.calls())
+
+        start = renewed()
+
+        async def enough() -> bool:
+            return renewed() >= start + renewals
+
+        await self.until(enough, "the lease is renewed")
+        return self.writes()[before:]
+
+    def wake(self) -> None:
+        """Have every replica look at the Model again."""
+        for operator in self.operators:
+            operator.wake((self.namespace, self.name))
+
+    async def free_lease(self) -> None:
+        """Do in no time what the end of a killed leader's lease does."""
+        await self.client.delete(LEASES, self.namespace, "penstock-operator")
+
+    def _is_ours(self, entry: Json) -> bool:
+        return (
+            entry.get("userAgent", "").startswith(OPERATOR)
+            and entry.get("objectRef", {}).get("namespace") == self.namespace
+            and entry["stage"] == "ResponseComplete"
+        )
+
+
+def _call(entry: Json) -> Call:
+    reference, stored = entry["objectRef"], entry.get("responseObject", {})
+    name = reference.get("name") or stored.get("metadata", {}).get("name", "")
+    resource = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
+    version = int(stored.get("metadata", {}).get("resourceVersion") or 0)
+    return Call(entry["verb"], resource, name, entry["responseStatus"]["code"], entry.get("requestObject", {}), version)

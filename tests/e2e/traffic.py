@@ -1,0 +1,99 @@
+"""Real clients: a steady stream of predictions through the Gateway, every answer kept."""
+
+import asyncio
+import itertools
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+PER_SECOND = 50
+# Every fifth request comes from a client that has no connection yet.
+NEW_CONNECTION_EVERY = 5
+TIMEOUT_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one request. Times are seconds since the epoch; `status` 0: no answer, see `error`."""
+
+    row: int
+    sent: float
+    done: float
+    fresh: bool
+    status: int = 0
+    revision: str = ""
+    probability: float = float("nan")
+    error: str = ""
+
+
+@dataclass
+class Traffic:
+    """A running stream of requests to `url`, one of `bodies` after the other."""
+
+    url: str
+    model: str
+    bodies: list[bytes]
+    answers: list[Answer] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def failed(self) -> list[Answer]:
+        """Requests without a good answer."""
+        return [answer for answer in self.answers if answer.status != 200]
+
+    @contextmanager
+    def flowing(self) -> Iterator["Traffic"]:
+        """Send until the block ends, then wait for the last answers."""
+        thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="traffic")
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            thread.join()
+
+    async def _run(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+        kept = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
+        fresh = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0, force_close=True))
+        begin = time.monotonic()
+        async with kept, fresh, asyncio.TaskGroup() as group:
+            for number in itertools.count():
+                await asyncio.sleep(begin + number / PER_SECOND - time.monotonic())
+                if self._stop.is_set():
+                    break
+                new = number % NEW_CONNECTION_EVERY == 0
+                group.create_task(self._ask(fresh if new else kept, number % len(self.bodies), fresh=new))
+
+    async def _ask(self, session: aiohttp.ClientSession, row: int, *, fresh: bool) -> None:
+        sent = time.time()
+        try:
+            result = await self._answer(session, row)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            result = {"error": f"{type(error).__name__} {error}"}
+        self.answers.append(Answer(row=row, sent=sent, done=time.time(), fresh=fresh, **result))
+
+    async def _answer(self, session: aiohttp.ClientSession, row: int) -> dict[str, Any]:
+        url = f"{self.url}/v2/models/{self.model}/infer"
+        headers = {"Content-Type": "application/json"}
+        async with session.post(url, data=self.bodies[row], headers=headers) as response:
+            body = await response.read()
+            if response.status != 200:
+                return {"status": response.status, "error": body.decode(errors="replace")[:300]}
+            return {
+                "status": 200,
+                "revision": response.headers.get("x-penstock-revision", ""),
+                "probability": probabilities(body)[0],
+            }
+
+
+def probabilities(body: bytes | str) -> list[float]:
+    """The probability of the second class for each row of an answer."""
+    (output,) = json.loads(body)["outputs"]
+    return [float(value) for value in output["data"][1::2]]
