@@ -11,7 +11,7 @@ import yaml
 
 from hack.cluster import existing
 from hack.cluster.build import binary
-from hack.cluster.console import ClusterError
+from hack.cluster.console import ClusterError, Stopwatch
 from hack.cluster.handle import Cluster
 from hack.cluster.images import build_images
 from hack.cluster.images.recipe import key_of, key_of_files
@@ -33,10 +33,14 @@ def install(cluster: Cluster, timeout: str = "90s") -> dict[str, str]:
     values = chart_values(cluster, images)
     files = [path for path in CHART.rglob("*") if path.is_file()]
     key = key_of(key_of_files(CHART, files), json.dumps(values, sort_keys=True))
-    if not _is_installed(cluster, key):
+    watch = Stopwatch()
+    if _is_installed(cluster, key):
+        watch.stage(f"Helm release {RELEASE} is as it should be")
+    else:
         helm(cluster, "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace",
              "--values", "-", "--labels", f"{_KEY_LABEL}={key}", "--history-max", "5", "--force-conflicts",
              "--wait", "--timeout", timeout, input=yaml.safe_dump(values))  # fmt: skip
+        watch.stage(f"Helm release {RELEASE} is installed, the operator is ready")
     return images
 
 

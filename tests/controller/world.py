@@ -24,9 +24,11 @@ from penstock.api.v1alpha1.base import API_VERSION
 from penstock.api.v1alpha1.model import ModelSpec
 from penstock.controllers.config import OperatorConfig
 from penstock.controllers.manager import Manager
+from penstock.controllers.model import names
 from penstock.controllers.model.prober import Asker
 from penstock.controllers.resources import DECISIONRECORDS, MODELREVISIONS, MODELS
 from penstock.domain import revision as hashing
+from penstock.domain.audit import broken_link
 from penstock.kube import errors
 from penstock.kube.client import KubeClient
 from penstock.kube.connection import Connection, load_connection
@@ -42,7 +44,7 @@ from penstock.kube.resources import (
     Resource,
 )
 from tests.support.cluster import REPOSITORY, Cluster
-from tests.support.kubelet import ScriptedAsker, Simulation
+from tests.support.kubelet import READY, Pods, Routes, ScriptedAsker, Simulation
 
 Json = dict[str, Any]
 
@@ -70,6 +72,11 @@ class Call:
     def is_write(self) -> bool:
         """Whether it stored something, or was meant to. Leases and Events are not the Model's."""
         return self.verb in _WRITES and self.resource not in ("leases", "events")
+
+    @property
+    def sequence(self) -> int:
+        """The number of the decision that it names; 0 if it names none."""
+        return names.sequence_of(self.sent) if self.sent.get("metadata") else 0
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}/{self.name} {self.code}"
@@ -274,6 +281,23 @@ class World:
         stored = await self.client.patch_merge(MODELS, self.namespace, self.name, {"spec": changes})
         return revision_of(stored["spec"])
 
+    async def edit_to_come(self, content: str, pods: Pods) -> str:
+        """Ask for the revision with that content, whose pods become what `pods` says."""
+        model = await self.model()
+        changed = model["spec"] | {"artifact": model["spec"]["artifact"] | {"digest": digest(content)}}
+        self.set_pods(revision_of(changed), pods)
+        return await self.edit(artifact={"digest": digest(content)})
+
+    def set_pods(self, revision: str, pods: Pods = READY) -> None:
+        """Say what becomes of a revision's pods."""
+        self.simulation.pods[revision] = pods
+        self.simulation.poke()
+
+    def set_routes(self, routes: Routes) -> None:
+        """Say what the gateway answers."""
+        self.simulation.routes = routes
+        self.simulation.poke()
+
     async def serving(self, spec: Json | None = None) -> str:
         """Create the Model and wait until it serves."""
         revision = await self.deploy(spec)
@@ -324,6 +348,15 @@ class World:
 
         await self.until(settled, f"revision {revision} is stable")
 
+    async def reaches(self, stage: str) -> None:
+        """Wait until the candidate is in that stage."""
+
+        async def there() -> bool:
+            found: str = (await self.status()).get("candidate", {}).get("stage", "")
+            return found == stage
+
+        await self.until(there, f"the candidate is {stage}")
+
     async def says(self, kind: str, status: str, reason: str) -> Json:
         """Wait for a condition with that status and reason, and return it."""
 
@@ -363,6 +396,16 @@ class World:
     def writes(self) -> list[Call]:
         """What the operator has written in this namespace so far, in order."""
         return [call for call in self.calls() if call.is_write]
+
+    async def log_is_sound(self) -> None:
+        """Check the chain, and that each write in the namespace came after the decision it names."""
+        records = await self.records()
+        assert broken_link([record["spec"] for record in records]) is None
+        stored_at = {record["spec"]["sequence"]: int(record["metadata"]["resourceVersion"]) for record in records}
+        children = [call for call in self.writes() if call.sequence]
+        early = [str(call) for call in children if call.version and call.version < stored_at[call.sequence]]
+        assert children, "nothing was written that names a decision"
+        assert early == []
 
     async def quiet(self, renewals: int = 2) -> Sequence[Call]:
         """Return what the operator writes while it renews its lease so many times, which takes two seconds each."""

@@ -17,7 +17,9 @@ def of_namespace(cluster: Cluster, namespace: str) -> str:
         _section(cluster, "events", "get", "events", "-n", namespace, "--sort-by=.metadata.creationTimestamp"),
         _section(cluster, "children", "get", "deployments,services,httproutes,pods", "-o", "wide", "-n", namespace),
         *_pod_logs(cluster, namespace),
-        _section(cluster, "operator", "logs", "deployment/penstock-operator", "-n", OPERATOR_NAMESPACE, "--tail", LINES),
+        _section(
+            cluster, "operator", "logs", "deployment/penstock-operator", "-n", OPERATOR_NAMESPACE, "--tail", LINES
+        ),
         _section(cluster, "operator's pods", "get", "pods", "-o", "wide", "-n", OPERATOR_NAMESPACE),
     ]
     return "\n".join(parts)
@@ -28,7 +30,9 @@ def _section(cluster: Cluster, title: str, *arguments: str) -> str:
 
 
 def _decisions(cluster: Cluster, namespace: str) -> str:
-    listed = cluster.kubectl("--request-timeout=10s", "get", "decisionrecords", "-n", namespace, "-o", "json", check=False)
+    listed = cluster.kubectl(
+        "--request-timeout=10s", "get", "decisionrecords", "-n", namespace, "-o", "json", check=False
+    )
     specs = [item["spec"] for item in json.loads(listed or '{"items": []}')["items"]]
     specs.sort(key=lambda spec: (spec["modelName"], spec["modelUID"], spec["sequence"]))
     return "\n".join(

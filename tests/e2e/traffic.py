@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import httpx
 
 PER_SECOND = 50
 # Every fifth request comes from a client that has no connection yet.
@@ -97,3 +98,11 @@ def probabilities(body: bytes | str) -> list[float]:
     """The probability of the second class for each row of an answer."""
     (output,) = json.loads(body)["outputs"]
     return [float(value) for value in output["data"][1::2]]
+
+
+def ask(url: str, model: str, body: bytes) -> bytes:
+    """One request, which must be answered with 200."""
+    headers = {"Content-Type": "application/json"}
+    response = httpx.post(f"{url}/v2/models/{model}/infer", content=body, headers=headers, timeout=TIMEOUT_SECONDS)
+    assert response.status_code == httpx.codes.OK, response.text
+    return response.content

@@ -34,21 +34,34 @@ _POD_SECURE = {
 }
 _DEFAULT_RESOURCES = {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
 _DEFAULT_GRACE_SECONDS = 30
+_DRAIN_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What the operator's configuration adds to a pod; none of it changes an answer."""
+    """What the operator's configuration adds to a pod; none of it changes an answer.
+
+    Kept with each Deployment as text: a changed configuration must not restart pods that serve.
+    """
 
     image_pull_policy: str
     insecure_registries: tuple[str, ...]
+
+    def as_text(self) -> str:
+        """Return canonical text from which `from_text` makes the same value."""
+        return _canonical({"pullPolicy": self.image_pull_policy, "insecureRegistries": self.insecure_registries})
+
+    @classmethod
+    def from_text(cls, text: str) -> Environment:
+        """Read what `as_text` wrote."""
+        value = json.loads(text)
+        return cls(value["pullPolicy"], tuple(value["insecureRegistries"]))
 
 
 def sizing(spec: ModelSpec) -> str:
     """Return size and placement of a Model's pods as canonical text, to be kept with the Deployment."""
     serving = spec.serving
-    value = {"resources": serving.resources.as_json(), "pod": serving.pod.as_json()}
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _canonical({"resources": _given(serving.resources.as_json()), "pod": _given(serving.pod.as_json())})
 
 
 def deployment(model: str, revision: ModelRevisionSpec, replicas: int, size: str, env: Environment) -> Json:
@@ -60,13 +73,14 @@ def deployment(model: str, revision: ModelRevisionSpec, replicas: int, size: str
     sized = json.loads(size)
     pod_settings = sized["pod"]
     resources = sized["resources"] or _DEFAULT_RESOURCES
+    grace = pod_settings.get("terminationGracePeriodSeconds", _DEFAULT_GRACE_SECONDS)
     pod: Json = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": _POD_SECURE,
-        "terminationGracePeriodSeconds": pod_settings.get("terminationGracePeriodSeconds", _DEFAULT_GRACE_SECONDS),
+        "terminationGracePeriodSeconds": grace,
         "initContainers": [_fetch(revision, env)],
-        "containers": [_server(model, revision, resources, env)],
+        "containers": [_server(model, revision, resources, env, grace)],
         "volumes": [{"name": "model", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}],
     }
     for key in ("nodeSelector", "tolerations", "imagePullSecrets", "priorityClassName"):
@@ -76,7 +90,11 @@ def deployment(model: str, revision: ModelRevisionSpec, replicas: int, size: str
         "metadata": {
             "name": names.workload_name(model, revision.revision),
             "labels": names.labels(model, revision.revision),
-            "annotations": {names.SIZING_ANNOTATION: size, names.TEMPLATE_ANNOTATION: TEMPLATE_VERSION},
+            "annotations": {
+                names.SIZING_ANNOTATION: size,
+                names.ENVIRONMENT_ANNOTATION: env.as_text(),
+                names.TEMPLATE_ANNOTATION: TEMPLATE_VERSION,
+            },
         },
         "spec": {
             "replicas": replicas,
@@ -151,7 +169,7 @@ def _fetch(revision: ModelRevisionSpec, env: Environment) -> Json:
     }
 
 
-def _server(model: str, revision: ModelRevisionSpec, resources: Json, env: Environment) -> Json:
+def _server(model: str, revision: ModelRevisionSpec, resources: Json, env: Environment, grace: int) -> Json:
     custom = revision.custom
     port = server_port(revision)
     variables = {
@@ -165,6 +183,8 @@ def _server(model: str, revision: ModelRevisionSpec, resources: Json, env: Envir
     ports = [{"name": "http", "containerPort": port, "protocol": "TCP"}]
     if revision.runtime is Runtime.PENSTOCK:
         variables["PENSTOCK_METRICS_PORT"] = str(METRICS_PORT)
+        # The rest of the grace period is for requests under way when the drain ends.
+        variables["PENSTOCK_DRAIN_SECONDS"] = str(max(1, min(_DRAIN_SECONDS, grace // 3)))
         ports.append({"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"})
     if custom is not None:
         variables.update({item.name: item.value for item in custom.env})
@@ -194,6 +214,15 @@ def _server(model: str, revision: ModelRevisionSpec, resources: Json, env: Envir
     if custom is not None and custom.args:
         server["args"] = list(custom.args)
     return server
+
+
+def _canonical(value: Json) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _given(value: Json) -> Json:
+    """Return what somebody wrote: empty lists and maps say nothing."""
+    return {key: item for key, item in value.items() if item not in ([], {})}
 
 
 def _env(variables: dict[str, str]) -> list[Json]:

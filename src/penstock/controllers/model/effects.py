@@ -88,8 +88,11 @@ class Effects:
         for workload in wanted.workloads:
             spec = revisions[workload.revision]
             yield SERVICES, children.revision_service(model, workload.revision, children.server_port(spec))
-            size = self._size(scope, head, workload)
-            yield DEPLOYMENTS, children.deployment(model, spec, workload.replicas, size, self._environment)
+            kept = self._kept(scope, workload)
+            size = self._size(scope, head, workload, kept)
+            made_in = kept.get(names.ENVIRONMENT_ANNOTATION)
+            environment = children.Environment.from_text(made_in) if made_in else self._environment
+            yield DEPLOYMENTS, children.deployment(model, spec, workload.replicas, size, environment)
         selected = scope.router.selected(wanted)
         if selected is not None:
             yield SERVICES, children.model_service(model, selected, children.server_port(revisions[selected]))
@@ -101,21 +104,26 @@ class Effects:
             obj["metadata"]["labels"] = names.labels(model)
             yield kind, obj
 
-    def _size(self, scope: Scope, head: DecisionRecordSpec, workload: DesiredWorkload) -> str:
+    def _kept(self, scope: Scope, workload: DesiredWorkload) -> dict[str, str]:
+        """The annotations of a workload's live Deployment: what it was made with."""
+        name = names.workload_name(scope.identity.name, workload.revision)
+        live = self._cache.get(DEPLOYMENTS, scope.identity.namespace, name)
+        annotations: dict[str, str] = live["metadata"].get("annotations", {}) if live else {}
+        return annotations
+
+    @staticmethod
+    def _size(scope: Scope, head: DecisionRecordSpec, workload: DesiredWorkload, kept: dict[str, str]) -> str:
         """Size and placement of a workload's pods.
 
         New values reach the stable revision only while no candidate is under way (a rolling
         update beside a rollout would blur which of them did harm), a revision that is only kept
         warm never: its pods must be there when they are needed.
         """
-        live = self._cache.get(
-            DEPLOYMENTS, scope.identity.namespace, names.workload_name(scope.identity.name, workload.revision)
-        )
-        kept = live["metadata"].get("annotations", {}).get(names.SIZING_ANNOTATION) if live else None
         deferred = workload.role is Role.PREVIOUS or (
             workload.role is Role.STABLE and head.result.candidate is not None
         )
-        return kept if kept is not None and deferred else children.sizing(scope.model.spec)
+        live = kept.get(names.SIZING_ANNOTATION)
+        return live if live is not None and deferred else children.sizing(scope.model.spec)
 
     async def _apply(self, scope: Scope, head: DecisionRecordSpec, kind: Resource, obj: Json) -> ObjectKey | None:
         identity = scope.identity

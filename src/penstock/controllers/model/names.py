@@ -17,6 +17,8 @@ SEQUENCE_ANNOTATION = "penstock.dev/sequence"
 # The size and placement a Deployment was made with: what an edit of the Model must not change
 # while a candidate is under way, or ever for a revision that is only kept warm.
 SIZING_ANNOTATION = "penstock.dev/sizing"
+# What the operator's configuration was when the Deployment was made; kept for the same reason.
+ENVIRONMENT_ANNOTATION = "penstock.dev/environment"
 # Which layout of the pod template this Deployment has. A new operator keeps it: it must not
 # restart pods that serve.
 TEMPLATE_ANNOTATION = "penstock.dev/template"

@@ -1,0 +1,1 @@
+"""The demo: from a bare machine to predictions of a real model, in one command."""

@@ -1,0 +1,74 @@
+"""What the demo prints at its end: the Model, ten flights, and what to try next."""
+
+from typing import Any
+
+from hack.cluster import paths
+from hack.cluster.handle import Cluster
+from hack.demo.model import NAME, NAMESPACE, folder
+
+ROWS = 10
+_HEADINGS = ("flight", "leaves at", "minutes behind", "P(late)", "scikit-learn", "what happened")
+
+Json = dict[str, Any]
+
+
+def summary(cluster: Cluster, model: Json, rows: Json, probabilities: list[float]) -> str:
+    """The whole of it as text."""
+    status = model["status"]
+    facts = [
+        ("Model", f"{NAMESPACE}/{NAME} ({model['spec']['artifact']['format']})"),
+        ("revision", status["stable"]["revision"]),
+        ("URL", status["url"]),
+    ]
+    lines = [f"{name:10}{value}" for name, value in facts]
+    lines += ["", *table(_HEADINGS, flights(rows, probabilities, ROWS)), "", "Try next:"]
+    lines += [f"  {command}" for command in commands(cluster, status["url"])]
+    return "\n".join(lines)
+
+
+def flights(rows: Json, probabilities: list[float], count: int) -> list[tuple[str, ...]]:
+    """The first flights: what was known at the gate, what was predicted, what came of it."""
+    known = rows["features"]
+    found: list[tuple[str, ...]] = []
+    for row in range(count):
+        happened = "more than 30 min late" if rows["late"][row] else "on time"
+        found.append(
+            (
+                f"{known['carrier'][row]} {known['origin'][row]}-{known['dest'][row]}",
+                f"{known['hour'][row]:.0f} h",
+                f"{known['dep_delay'][row]:+.0f}",
+                f"{probabilities[row]:.4f}",
+                f"{rows['logistic'][row]:.4f}",
+                happened,
+            )
+        )
+    return found
+
+
+def table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """Lines with columns as wide as their widest cell; all but the outer columns are aligned to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(headings, *rows, strict=True)]
+    outer = (0, len(headings) - 1)
+    return [
+        "  ".join(
+            cell.ljust(width) if place in outer else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in (headings, *rows)
+    ]
+
+
+def commands(cluster: Cluster, url: str) -> list[str]:
+    """What to type next; the first line makes the rest find the cluster."""
+    environment = [f"export KUBECONFIG={cluster.kubeconfig} PATH={paths.bin_dir()}:$PATH"]
+    return [
+        *([] if cluster.provider == "existing" else environment),
+        "kubectl get models -A",
+        f"curl -s {infer_url(url)} -d @{folder() / 'request.json'}",
+        f"kubectl apply -f {folder() / 'boosted.yaml'} && kubectl -n {NAMESPACE} get model {NAME} --watch",
+    ]
+
+
+def infer_url(url: str) -> str:
+    """Where the Model at `url` takes requests."""
+    return f"{url}/v2/models/{NAME}/infer"
