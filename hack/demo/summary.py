@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from hack.cluster import paths
 from hack.cluster.handle import Cluster
 from hack.demo.model import NAME, NAMESPACE, folder
 
 ROWS = 10
-_HEADINGS = ("flight", "leaves at", "minutes behind", "P(late)", "scikit-learn", "what happened")
+_HEADINGS = ("flight", "leaves at", "minutes behind", "P(late)", "scikit-learn", "was > 30 min late")
 
 Json = dict[str, Any]
 
@@ -22,7 +21,7 @@ def summary(cluster: Cluster, model: Json, rows: Json, probabilities: list[float
     ]
     lines = [f"{name:10}{value}" for name, value in facts]
     lines += ["", *table(_HEADINGS, flights(rows, probabilities, ROWS)), "", "Try next:"]
-    lines += [f"  {command}" for command in commands(cluster, status["url"])]
+    lines += [f"  {line}" for line in commands(cluster, status["url"])]
     return "\n".join(lines)
 
 
@@ -31,7 +30,6 @@ def flights(rows: Json, probabilities: list[float], count: int) -> list[tuple[st
     known = rows["features"]
     found: list[tuple[str, ...]] = []
     for row in range(count):
-        happened = "more than 30 min late" if rows["late"][row] else "on time"
         found.append(
             (
                 f"{known['carrier'][row]} {known['origin'][row]}-{known['dest'][row]}",
@@ -39,7 +37,7 @@ def flights(rows: Json, probabilities: list[float], count: int) -> list[tuple[st
                 f"{known['dep_delay'][row]:+.0f}",
                 f"{probabilities[row]:.4f}",
                 f"{rows['logistic'][row]:.4f}",
-                happened,
+                "yes" if rows["late"][row] else "no",
             )
         )
     return found
@@ -59,14 +57,20 @@ def table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def commands(cluster: Cluster, url: str) -> list[str]:
-    """What to type next; the first line makes the rest find the cluster."""
-    environment = [f"export KUBECONFIG={cluster.kubeconfig} PATH={paths.bin_dir()}:$PATH"]
-    return [
-        *([] if cluster.provider == "existing" else environment),
-        "kubectl get models -A",
-        f"curl -s {infer_url(url)} -d @{folder() / 'request.json'}",
-        f"kubectl apply -f {folder() / 'boosted.yaml'} && kubectl -n {NAMESPACE} get model {NAME} --watch",
+    """What to type next; the first line makes the rest find the local cluster."""
+    environment = f"export KUBECONFIG={cluster.kubeconfig} PATH={cluster.kubectl_command.parent}:$PATH"
+    tried = [
+        ("what there is", "kubectl get models -A"),
+        ("one flight", f"curl -s {infer_url(url)} -d @{folder() / 'request.json'}"),
+        (
+            "the second revision: boosted trees instead of the regression",
+            f"kubectl apply -f {folder() / 'boosted.yaml'} && kubectl -n {NAMESPACE} get model {NAME} --watch",
+        ),
     ]
+    lines = [] if cluster.provider == "existing" else [environment]
+    for meaning, command in tried:
+        lines += [f"# {meaning}", command]
+    return lines
 
 
 def infer_url(url: str) -> str:

@@ -96,12 +96,7 @@ async def test_stable_pointer_waits_for_the_gateway(world: World) -> None:
     old = await world.serving()
     world.set_routes(Routes(accepted=False, message="no listener takes it"))
     await world.edit(artifact={"digest": digest("b")})
-    await world.reaches("Promoting")
-
-    async def explained() -> bool:
-        return "no listener takes it" in (await world.status()).get("candidate", {}).get("waitingFor", "")
-
-    await world.until(explained, "status repeats what the gateway says")
+    await world.waits_for("no listener takes it")
     status = await world.status()
     assert status["stable"]["revision"] == old
     service = await world.get(SERVICES, "flight")

@@ -90,7 +90,7 @@ async def test_refused_route_is_rolled_back_after_the_deadline(world: World) -> 
     old = await world.serving(spec_of(rollout={"stageDeadlineSeconds": 30}))
     world.set_routes(Routes(accepted=False, message="no listener takes it"))
     await world.edit(artifact={"digest": digest("b")})
-    await world.reaches("Promoting")
+    await world.waits_for("no listener takes it")
     world.later = timedelta(seconds=31)
     world.wake()
     await world.reaches("RollingBack")

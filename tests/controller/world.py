@@ -61,6 +61,7 @@ _WRITES = frozenset({"create", "update", "patch", "delete"})
 class Call:
     """One request of the operator, from the API server's audit log. `version`: of the object as it was stored."""
 
+    agent: str
     verb: str
     resource: str
     name: str
@@ -83,6 +84,7 @@ class Call:
 
 
 DiesAfter = Callable[[Resource, Json], bool]
+Rival = Callable[[Resource, Json], Json | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,32 +96,41 @@ class Settings:
     config: OperatorConfig
     asker: Asker
     clock: Callable[[], datetime]
+    agent: str
     dies_after: DiesAfter
+    rival: Rival
 
 
 class MortalClient(KubeClient):
     """A client whose process can die: from then on nothing reaches the API server.
 
     `dies_after`: looks at the kind and at what the API server has just stored, and decides.
+    `rival`: looks at the kind and at what is to be created, and returns what somebody else creates just before.
     """
 
-    def __init__(self, connection: Connection, dead: threading.Event, dies_after: DiesAfter) -> None:
-        super().__init__(connection, user_agent=OPERATOR)
+    def __init__(
+        self, connection: Connection, agent: str, dead: threading.Event, dies_after: DiesAfter, rival: Rival
+    ) -> None:
+        super().__init__(connection, user_agent=agent)
         self._dead = dead
         self._dies_after = dies_after
+        self._rival = rival
 
     async def create(self, resource: Resource, obj: Json, **options: Any) -> Json:
-        """Create; the answer may never arrive."""
-        stored = await super().create(resource, obj, **options)
-        if self._dies_after(resource, stored):
-            self._dead.set()
-            raise errors.Unreachable("killed", outcome_unknown=True)
-        return stored
+        """Create, but let a rival be first."""
+        faster = self._rival(resource, obj)
+        if faster is not None:
+            await super().create(resource, faster, **options)
+        return await super().create(resource, obj, **options)
 
-    async def _call(self, *args: Any, **options: Any) -> Json:
+    async def _call(self, verb: str, resource: Resource, *args: Any, **options: Any) -> Json:
         if self._dead.is_set():
             raise errors.Unreachable("killed", outcome_unknown=False)
-        return await super()._call(*args, **options)
+        answer = await super()._call(verb, resource, *args, **options)
+        if verb in _WRITES and self._dies_after(resource, answer):
+            self._dead.set()
+            raise errors.Unreachable("killed", outcome_unknown=True)
+        return answer
 
 
 class Operator:
@@ -167,7 +178,7 @@ class Operator:
         settings = self._settings
         self._loop = asyncio.get_running_loop()
         connection = await load_connection(settings.kubeconfig, {})
-        client = MortalClient(connection, self._dead, settings.dies_after)
+        client = MortalClient(connection, settings.agent, self._dead, settings.dies_after, settings.rival)
         self._manager = Manager(
             client,
             settings.config,
@@ -246,13 +257,22 @@ class World:
         """The operator's clock: `later` than the real one."""
         return datetime.now(UTC) + self.later
 
-    def operator(self, *, gateway: bool = True, dies_after: DiesAfter = lambda *_: False) -> Operator:
+    def operator(
+        self, *, gateway: bool = True, dies_after: DiesAfter = lambda *_: False, rival: Rival = lambda *_: None
+    ) -> Operator:
         """Start a replica of the operator, by its entry point."""
-        settings: Json = {"namespace": self.namespace, "name": GATEWAY} if gateway else {}
-        config = OperatorConfig.model_validate({"runtimeImage": IMAGE, "gateway": settings})
-        started = Operator(
-            Settings(self.server.kubeconfig, self.namespace, config, self.asker, self.clock, dies_after)
+        default: Json = {"namespace": self.namespace, "name": GATEWAY} if gateway else {}
+        settings = Settings(
+            kubeconfig=self.server.kubeconfig,
+            namespace=self.namespace,
+            config=OperatorConfig.model_validate({"runtimeImage": IMAGE, "gateway": default}),
+            asker=self.asker,
+            clock=self.clock,
+            agent=f"{OPERATOR}/{len(self.operators) + 1}",
+            dies_after=dies_after,
+            rival=rival,
         )
+        started = Operator(settings)
         self.operators.append(started)
         return started
 
@@ -357,6 +377,14 @@ class World:
 
         await self.until(there, f"the candidate is {stage}")
 
+    async def waits_for(self, words: str) -> None:
+        """Wait until status says that the candidate waits for something in these words."""
+
+        async def explained() -> bool:
+            return words in (await self.status()).get("candidate", {}).get("waitingFor", "")
+
+        await self.until(explained, f"the candidate waits for: {words}")
+
     async def says(self, kind: str, status: str, reason: str) -> Json:
         """Wait for a condition with that status and reason, and return it."""
 
@@ -444,4 +472,4 @@ def _call(entry: Json) -> Call:
     name = reference.get("name") or stored.get("metadata", {}).get("name", "")
     resource = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
     version = int(stored.get("metadata", {}).get("resourceVersion") or 0)
-    return Call(entry["verb"], resource, name, entry["responseStatus"]["code"], entry.get("requestObject", {}), version)
+    return Call(entry["userAgent"], entry["verb"], resource, name, entry["responseStatus"]["code"], entry.get("requestObject", {}), version)

@@ -23,9 +23,9 @@ from penstock.controllers.resources import DECISIONRECORDS, MODELREVISIONS, MODE
 from penstock.kube.applier import Applier
 from penstock.kube.cache import Cache
 from penstock.kube.client import KubeClient
-from penstock.kube.errors import NotFound
+from penstock.kube.errors import ApiError, NotFound
 from penstock.kube.events import EventRecorder
-from penstock.kube.lease import LeaderElector
+from penstock.kube.lease import LeaderElector, LeadershipLost
 from penstock.kube.metrics import KubeMetrics
 from penstock.kube.prune import Missed, Pruner, Scope
 from penstock.kube.queue import WorkQueue
@@ -43,6 +43,7 @@ TELEMETRY_PORT = 8080
 # A reconcile makes a handful of bounded requests; one that takes longer than this hangs.
 STUCK_SECONDS = 120.0
 DRAIN_SECONDS = 3.0
+RETRY_SECONDS = 2.0
 
 
 def _without(*keys: str) -> Callable[[Json], Json]:
@@ -108,7 +109,7 @@ class Manager:
         if self._server:
             await self._server.start()
         self._spawn(self._events.run(), "events")
-        self._spawn(self._elector.run(self._lead, self._stop_leading), "elector")
+        self._spawn(self._stand_for_election(), "elector")
 
     async def stop(self) -> None:
         """Finish what is being written, give the lease back, close everything."""
@@ -156,6 +157,19 @@ class Manager:
         name = meta["name"] if resource is MODELS else meta.get("labels", {}).get(names.MODEL_LABEL)
         return (meta["namespace"], name) if name else None
 
+    async def _stand_for_election(self) -> None:
+        """Lead whenever the lease can be had. An outage of the API server costs the lead, not the warm cache."""
+        while True:
+            try:
+                await self._elector.run(self._lead, self._stop_leading)
+            except LeadershipLost as lost:
+                if not lost.work_stopped:
+                    raise
+                logger.warning("no longer leads: %s", lost)
+            except ApiError as error:
+                logger.warning("cannot read the cluster's state, tries again: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+
     async def _lead(self) -> None:
         await self.sync()
         self._synced = True
@@ -165,6 +179,7 @@ class Manager:
             group.create_task(self.queue.run(self._config.workers, self._controller.reconcile))
 
     async def _stop_leading(self) -> None:
+        self._synced = False
         await self.queue.stop()
 
     async def sync(self) -> None:
