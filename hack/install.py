@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from hack.cluster import existing
+from hack.cluster import existing, paths
 from hack.cluster.build import binary
 from hack.cluster.console import ClusterError, Stopwatch
 from hack.cluster.handle import Cluster
@@ -34,9 +37,10 @@ def install(cluster: Cluster, timeout: str = "90s") -> dict[str, str]:
     files = [path for path in CHART.rglob("*") if path.is_file()]
     key = key_of(key_of_files(CHART, files), json.dumps(values, sort_keys=True))
     watch = Stopwatch()
-    if _is_installed(cluster, key):
-        watch.stage(f"Helm release {RELEASE} is as it should be")
-    else:
+    with _alone():
+        if _is_installed(cluster, key):
+            watch.stage(f"Helm release {RELEASE} is as it should be")
+            return images
         helm(cluster, "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace",
              "--values", "-", "--labels", f"{_KEY_LABEL}={key}", "--history-max", "5", "--force-conflicts",
              "--wait", "--timeout", timeout, input=yaml.safe_dump(values))  # fmt: skip
@@ -46,7 +50,8 @@ def install(cluster: Cluster, timeout: str = "90s") -> dict[str, str]:
 
 def uninstall(cluster: Cluster) -> None:
     """Remove the release, if there is one, and its namespace. The chart keeps its CustomResourceDefinitions."""
-    helm(cluster, "uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout", "90s")
+    with _alone():
+        helm(cluster, "uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout=90s")
     cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=90s")
 
 
@@ -80,6 +85,14 @@ def helm(cluster: Cluster, *arguments: str, input: str | None = None) -> str:
         hint = "; if nobody is at it, run: make demo-clean" if "another operation" in done.stderr else ""
         raise ClusterError(f"helm {arguments[0]} failed: {done.stderr.strip()}{hint}")
     return done.stdout
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Waits for other commands of this user: Helm refuses a second one at the same release instead of waiting."""
+    with (paths.cache() / "install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _is_installed(cluster: Cluster, key: str) -> bool:

@@ -13,6 +13,8 @@ import yaml
 
 from hack.cluster.apiserver import ApiServer
 from hack.cluster.build import binary
+from penstock.controllers.policies import PolicyGuard
+from penstock.kube.client import KubeClient
 from tests.contract.manifests import DIGEST, MODEL, REVISION, record
 from tests.support.cluster import CRDS, Cluster, Refused, wait_until
 
@@ -230,3 +232,63 @@ def test_status_is_written_by_the_operator(guarded: ApiServer, home: str) -> Non
         assert operator.merge(obj, change, subresource="status")["status"]["observedGeneration"] == 7
         eve.merge(obj, {"spec": {"suspend": True}})
         eve.delete(obj)
+
+
+def test_who_may_not_make_pods_may_not_make_models(guarded: ApiServer, home: str) -> None:
+    obj = {**MODEL, "metadata": {**MODEL["metadata"], "namespace": home}}
+    models = {"apiGroups": ["penstock.dev"], "resources": ["models"], "verbs": ["*"]}
+    pods = {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}
+    with Cluster(guarded.kubeconfig) as admin:
+        for user, rules in (("ann", [models, pods]), ("bob", [models])):
+            meta = {"name": user, "namespace": home}
+            role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": user}
+            group = "rbac.authorization.k8s.io/v1"
+            admin.create({"apiVersion": group, "kind": "Role", "metadata": meta, "rules": rules})
+            subject = {"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}
+            binding = {"metadata": meta, "roleRef": role, "subjects": [subject]}
+            admin.create({"apiVersion": group, "kind": "RoleBinding", **binding})
+    with Cluster(guarded.client_kubeconfig("bob")) as bob, Cluster(guarded.client_kubeconfig("ann")) as ann:
+        with pytest.raises(Refused, match="a Model makes pods, and bob may not create pods in namespace"):
+            bob.create(obj)
+        ann.create(obj)
+        bob.merge(obj, {"metadata": {"labels": {"seen": "yes"}}})
+        with pytest.raises(Refused, match="bob may not create pods"):
+            bob.merge(obj, {"spec": {"suspend": True}})
+        bob.delete(obj)
+
+
+async def test_operator_notices_missing_and_altered_policies(guarded: ApiServer) -> None:
+    told = render()
+    expected = [obj for obj in yaml.safe_load_all(only(told, "ConfigMap")["data"]["policies.yaml"]) if obj]
+    applied = [obj for obj in told if obj["kind"].startswith("ValidatingAdmissionPolicy")]
+    assert sorted(expected, key=str) == sorted(applied, key=str)
+    changes: list[str] = []
+    async with await KubeClient.connect(kubeconfig=guarded.kubeconfig) as client:
+        guard = PolicyGuard(client, expected, lambda: changes.append("changed"))
+        await guard.check()
+        assert guard.wrong == ""
+        with Cluster(guarded.kubeconfig) as admin:
+            name = {"metadata": {"name": "penstock-pods"}}
+            binding = {
+                "apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": "ValidatingAdmissionPolicyBinding",
+                **name,
+            }
+            policy = {**binding, "kind": "ValidatingAdmissionPolicy"}
+            admin.merge(binding, {"spec": {"validationActions": ["Audit"]}})
+            await guard.check()
+            assert guard.wrong == "ValidatingAdmissionPolicyBinding penstock-pods was altered"
+            admin.merge(binding, {"spec": {"validationActions": ["Deny"]}})
+            await guard.check()
+            assert guard.wrong == ""
+            original = admin.get(policy)
+            admin.merge(policy, {"spec": {"matchConditions": [{"name": "never", "expression": "false"}]}})
+            await guard.check()
+            assert guard.wrong == "ValidatingAdmissionPolicy penstock-pods was altered"
+            admin.delete(policy)
+            await guard.check()
+            assert guard.wrong == "ValidatingAdmissionPolicy penstock-pods is missing"
+            admin.create({**policy, "spec": original["spec"]})
+            await guard.check()
+            assert guard.wrong == ""
+    assert len(changes) == 5

@@ -175,6 +175,11 @@ class Then:
         assert [record["sequence"] for record in records] == list(range(1, len(records) + 1))
         return [record["verdict"] for record in records]
 
+    def events(self, reason: str) -> list[Json]:
+        """The events of the namespace with that reason."""
+        found = self._world.api.list("events.k8s.io/v1", "Event", self._world.namespace)
+        return [event for event in found if event["reason"] == reason]
+
     def no_children(self, seconds: float = PATIENCE) -> None:
         """Nothing that the Model owned is left."""
         for kind in KINDS:

@@ -1,7 +1,5 @@
 """A Model goes live, or says why it cannot."""
 
-import json
-
 from tests.e2e.dsl import NAME
 from tests.e2e.traffic import probabilities
 
@@ -66,12 +64,8 @@ def test_a_first_deploy_with_a_wrong_digest_stalls(when, then, world):
     then.condition("Progressing", "False", "DigestMismatch")
     assert WRONG_DIGEST in message
     assert not world.children("HTTPRoute", NAME)
-    assert not [item["reason"] for item in events(world) if item["reason"] == "Promoted"]
+    assert not then.events("Promote")
 
 
 def tagged(world) -> str:
     return world.flights.artifacts["logistic"]["uri"].split("@")[0]
-
-
-def events(world) -> list[dict]:
-    return json.loads(world.kubectl("get", "events.events.k8s.io", "-o", "json"))["items"]

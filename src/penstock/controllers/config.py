@@ -43,6 +43,7 @@ class OperatorConfig(_Settings):
     writes_per_second: Annotated[float, Field(gt=0)] = 200.0
     write_burst: Annotated[int, Field(ge=1)] = 400
     prune_seconds: Annotated[float, Field(gt=0)] = 300.0
+    telemetry_port: Annotated[int, Field(ge=1, le=65535)] = 8080
 
     @classmethod
     def load(cls) -> OperatorConfig:

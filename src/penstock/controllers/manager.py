@@ -19,6 +19,7 @@ from penstock.controllers.model import names
 from penstock.controllers.model.controller import ModelController, utc_now
 from penstock.controllers.model.log import DecisionLog
 from penstock.controllers.model.prober import Asker, HttpAsker, ModelKey, Prober
+from penstock.controllers.policies import PolicyGuard, load_expected
 from penstock.controllers.resources import DECISIONRECORDS, MODELREVISIONS, MODELS
 from penstock.kube.applier import Applier
 from penstock.kube.cache import Cache
@@ -39,7 +40,6 @@ logger = logging.getLogger(__name__)
 CHILD_SELECTOR = f"{names.MANAGED_BY}={names.MANAGER}"
 CHILDREN = (DEPLOYMENTS, SERVICES, HTTPROUTES, REPLICASETS, PODS)
 LEASE_NAME = "penstock-operator"
-TELEMETRY_PORT = 8080
 # A reconcile makes a handful of bounded requests; one that takes longer than this hangs.
 STUCK_SECONDS = 120.0
 DRAIN_SECONDS = 3.0
@@ -63,11 +63,13 @@ class Manager:
         *,
         namespace: str,
         asker: Asker | None = None,
-        telemetry_port: int | None = TELEMETRY_PORT,
+        telemetry_port: int | None = None,
         clock: Callable[[], datetime] = utc_now,
+        registry: CollectorRegistry | None = None,
+        metrics: KubeMetrics | None = None,
     ) -> None:
-        self.registry = CollectorRegistry()
-        metrics = KubeMetrics(self.registry)
+        self.registry = registry or CollectorRegistry()
+        metrics = metrics or KubeMetrics(self.registry)
         # Of the process, not the pod: a restarted container must not inherit a lease.
         self.identity = f"{socket.gethostname()}-{secrets.token_hex(4)}"
         self._client = client
@@ -85,8 +87,17 @@ class Manager:
         self._asker = asker or HttpAsker()
         self._prober = Prober(self._asker, self.queue.add)
         self._events = EventRecorder(client, "penstock.dev/operator", self.identity, metrics=metrics)
+        self._guard = PolicyGuard(client, load_expected(), self._wake_all)
         self._controller = ModelController(
-            client, self.cache, self._applier, self._log, self._prober, self._events, config, clock
+            client,
+            self.cache,
+            self._applier,
+            self._log,
+            self._prober,
+            self._events,
+            config,
+            clock,
+            self._policies_wrong,
         )
         scopes = [Scope(MODELS), Scope(MODELREVISIONS), *(Scope(kind, None, CHILD_SELECTOR) for kind in CHILDREN)]
         self._pruner = Pruner(client, self.cache, scopes, self._on_missed, period=config.prune_seconds)
@@ -101,8 +112,17 @@ class Manager:
     async def connect(cls, kubeconfig: Path | None = None) -> Manager:
         """Build a manager from the environment: configuration file, credentials, own namespace."""
         config = OperatorConfig.load()
-        client = await KubeClient.connect(kubeconfig=kubeconfig, user_agent="penstock-operator")
-        return cls(client, config, namespace=os.environ.get("PENSTOCK_NAMESPACE", "penstock-system"))
+        registry = CollectorRegistry()
+        metrics = KubeMetrics(registry)
+        client = await KubeClient.connect(kubeconfig=kubeconfig, user_agent="penstock-operator", metrics=metrics)
+        return cls(
+            client,
+            config,
+            namespace=os.environ.get("PENSTOCK_NAMESPACE", "penstock-system"),
+            telemetry_port=config.telemetry_port,
+            registry=registry,
+            metrics=metrics,
+        )
 
     async def start(self) -> None:
         """Start serving health and wait, in the background, to become the leader."""
@@ -113,10 +133,11 @@ class Manager:
 
     async def stop(self) -> None:
         """Finish what is being written, give the lease back, close everything."""
-        for task in reversed(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        recorder, others = self._tasks[:1], self._tasks[1:]
+        await _end(others)
+        # Only a running recorder can send what the others had to tell.
         await self._events.drain(DRAIN_SECONDS)
+        await _end(recorder)
         await self._prober.close()
         if isinstance(self._asker, HttpAsker):
             await self._asker.close()
@@ -172,10 +193,12 @@ class Manager:
 
     async def _lead(self) -> None:
         await self.sync()
+        await self._guard.check()
         self._synced = True
         logger.info("leads: %d Models", len(self.cache.list(MODELS)))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._pruner.run())
+            group.create_task(self._guard.run())
             group.create_task(self.queue.run(self._config.workers, self._controller.reconcile))
 
     async def _stop_leading(self) -> None:
@@ -210,6 +233,13 @@ class Manager:
             except NotFound:
                 continue
 
+    def _policies_wrong(self) -> str:
+        return self._guard.wrong
+
+    def _wake_all(self) -> None:
+        for obj in self.cache.list(MODELS):
+            self.queue.add((obj["metadata"]["namespace"], obj["metadata"]["name"]))
+
     def _wake(self, kind: Resource, obj: Json) -> None:
         logger.warning("%s was deleted without an event", key_of(kind, obj))
         key = self._concerns(kind, obj)
@@ -228,3 +258,9 @@ class Manager:
             logger.error("%s ended", task.get_name(), exc_info=task.exception())
         # Neither the elector nor the recorder ends by itself: the process must start afresh.
         self.failed.set()
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -70,6 +70,7 @@ def test_second_revision_leaves_the_first_one_warm() -> None:
         pytest.param({**healthy(A), "smoke": {A: Probe(None, "no answer")}}, id="smoke prediction without an answer"),
         pytest.param({**healthy(A), "replicas": 2}, id="too few pods"),
         pytest.param({**healthy(A), "suspended": True}, id="suspended"),
+        pytest.param({**healthy(A), "blockers": (Blocker("PolicyMissing", "altered"),)}, id="policies missing"),
     ],
 )
 def test_no_promotion_without_readiness(changes: dict) -> None:

@@ -66,6 +66,7 @@ class ModelController:
         events: EventRecorder,
         config: OperatorConfig,
         clock: Callable[[], datetime] = utc_now,
+        policies_wrong: Callable[[], str] = str,
     ) -> None:
         self._client = client
         self._cache = cache
@@ -74,6 +75,7 @@ class ModelController:
         self._events = events
         self._config = config
         self._clock = clock
+        self._policies_wrong = policies_wrong
         self._effects = Effects(client, cache, applier, config)
         self._gateways = Gateways(client, config.gateway)
         self._written: dict[ModelKey, list[ObjectKey]] = {}
@@ -144,9 +146,18 @@ class ModelController:
             self._prober,
             router,
             gateway,
-            self._obstacles.get(key),
+            self._hindrances(key),
             self._clock(),
         )
+
+    def _hindrances(self, key: ModelKey) -> tuple[Blocker, ...]:
+        """What stands in the way of this Model beside what can be seen of it: the gravest first."""
+        found = []
+        if wrong := self._policies_wrong():
+            found.append(Blocker(Reason.POLICY_MISSING, describe(Reason.POLICY_MISSING, detail=wrong)))
+        if key in self._obstacles:
+            found.append(self._obstacles[key])
+        return tuple(found)
 
     async def _catch_up(self, identity: Identity, scope: Scope) -> tuple[DecisionRecordSpec | None, str]:
         """A live object bears a higher number than the log we know: read the log itself."""

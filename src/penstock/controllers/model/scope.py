@@ -80,12 +80,12 @@ def load(
     prober: Prober,
     router: Router,
     gateway: GatewayView | None,
-    obstacle: Blocker | None,
+    hindrances: tuple[Blocker, ...],
     now: datetime,
 ) -> Scope:
     """Build the scope from the cache and from what the prober knows.
 
-    `obstacle`: what kept the last decision from being carried out.
+    `hindrances`: what stands in the way beside what the cache shows.
     """
     identity = Identity(model.metadata.namespace, model.metadata.name, model.metadata.uid)
     state = state or Checkpoint()
@@ -122,7 +122,7 @@ def load(
         route=route,
         smoke=_smoke(identity, state, revisions, deployments, pods, prober),
         reached=_reached(identity, state, revisions, target, route, gateway, cache, prober),
-        blockers=tuple(_blockers(identity, model, cache, gateway, obstacle)),
+        blockers=(*hindrances, *_blockers(identity, model, cache, gateway)),
     )
     return Scope(identity, model, router, gateway, target, children, revisions, seen)
 
@@ -209,9 +209,7 @@ def _reached(
     return {revision: prober.reach((identity.namespace, identity.name), token, question)}
 
 
-def _blockers(
-    identity: Identity, model: Model, cache: Cache, gateway: GatewayView | None, obstacle: Blocker | None
-) -> Iterator[Blocker]:
+def _blockers(identity: Identity, model: Model, cache: Cache, gateway: GatewayView | None) -> Iterator[Blocker]:
     left = [
         f"{kind.kind} {child['metadata']['name']}"
         for kind in CHILD_KINDS
@@ -220,8 +218,6 @@ def _blockers(
     ]
     if left:
         yield Blocker(Reason.PREVIOUS_TERMINATING, describe(Reason.PREVIOUS_TERMINATING, detail=", ".join(left[:5])))
-    if obstacle is not None:
-        yield obstacle
     if gateway is None and (model.spec.route.hostnames or model.spec.route.path_prefix):
         detail = "hostnames and pathPrefix need a Gateway, and neither the Model nor the operator names one"
         yield Blocker(Reason.ROUTING_UNSUPPORTED, describe(Reason.ROUTING_UNSUPPORTED, detail=detail))

@@ -15,7 +15,7 @@ from penstock.api.v1alpha1.conditions import (
     find_condition,
     set_condition,
 )
-from penstock.api.v1alpha1.decisionrecord import Checkpoint, DecisionRecordSpec
+from penstock.api.v1alpha1.decisionrecord import CandidateState, Checkpoint, DecisionRecordSpec
 from penstock.api.v1alpha1.modelstatus import (
     Address,
     CandidateRevision,
@@ -50,7 +50,7 @@ class _Said:
 
 def build(scope: Scope, head: DecisionRecordSpec | None, state_lost: str) -> ModelStatus:
     """Return the whole status. `state_lost`: why the log and the cluster disagree, empty if they do not."""
-    state = head.result if head else Checkpoint()
+    state, sequence, digest = _known(scope.model.status, head)
     seen = scope.seen
     conditions: list[Condition] = []
     for said in _conditions(scope, state, state_lost):
@@ -71,8 +71,8 @@ def build(scope: Scope, head: DecisionRecordSpec | None, state_lost: str) -> Mod
         conditions=conditions,
         url=scope.url,
         address=Address(url=scope.cluster_url),
-        sequence=head.sequence if head else None,
-        head=head.hash if head else None,
+        sequence=sequence,
+        head=digest,
         wanted=state.wanted,
         stable=_served(scope, state.stable) if state.stable else None,
         candidate=_candidate(scope, state),
@@ -81,6 +81,26 @@ def build(scope: Scope, head: DecisionRecordSpec | None, state_lost: str) -> Mod
         selector=_selector(scope, selected),
         history=state.history,
     )
+
+
+def _known(shown: ModelStatus, head: DecisionRecordSpec | None) -> tuple[Checkpoint, int | None, str | None]:
+    """Return the newest known state, with number and hash of its decision.
+
+    That is what status shows already if the log ends earlier: showing less would destroy the last
+    trace of the decisions that were lost, and they would be taken a second time.
+    """
+    if (shown.sequence or 0) <= (head.sequence if head else 0):
+        return (head.result, head.sequence, head.hash) if head else (Checkpoint(), None, None)
+    candidate = shown.candidate
+    state = Checkpoint(
+        wanted=shown.wanted,
+        stable=shown.stable.revision if shown.stable else None,
+        candidate=CandidateState(revision=candidate.revision, stage=candidate.stage, since=candidate.since)
+        if candidate
+        else None,
+        history=shown.history,
+    )
+    return state, shown.sequence, shown.head
 
 
 def waiting_for(scope: Scope, state: Checkpoint) -> str | None:
@@ -124,7 +144,8 @@ def _conditions(scope: Scope, state: Checkpoint, state_lost: str) -> Iterator[_S
     for blocker in scope.seen.blockers:
         if blocker.reason == Reason.CONFLICT:
             yield _Said(ConditionType.CONFLICT, TRUE, Reason.CONFLICT, blocker.message)
-            break
+        elif blocker.reason == Reason.POLICY_MISSING:
+            yield _Said(ConditionType.POLICY_MISSING, TRUE, Reason.POLICY_MISSING, blocker.message)
 
 
 def _ready(scope: Scope, state: Checkpoint) -> _Said:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from penstock.api.v1alpha1.conditions import Reason
 from penstock.api.v1alpha1.decisionrecord import Checkpoint
 from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.domain.lifecycle.observed import Observed
@@ -71,7 +72,10 @@ def _holding(state: Checkpoint, seen: Observed) -> Iterator[Event]:
         yield Event.CANDIDATE_FAILED
     if workload.ready == 0:
         yield Event.CANDIDATE_LOST
-    if workload.present and workload.ready >= max(1, seen.replicas) and smoke is not None and smoke.passed is True:
+    ready = workload.present and workload.ready >= max(1, seen.replicas)
+    # Without the admission policies anybody could have made the pods that look ready.
+    believed = all(blocker.reason != Reason.POLICY_MISSING for blocker in seen.blockers)
+    if ready and believed and smoke is not None and smoke.passed is True:
         yield Event.CANDIDATE_READY
     target = candidate.revision
     if stage_of(state) is Stage.ROLLING_BACK and state.stable is not None:

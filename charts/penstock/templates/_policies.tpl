@@ -1,0 +1,90 @@
+{{/* The policies as YAML documents: applied by policies.yaml, and told to the operator, which checks that they are there. */}}
+{{- define "penstock.policies" }}
+{{- $operator := include "penstock.account" . | trim }}
+{{- $p := .Values.policies }}
+{{- $cleaners := list $p.garbageCollector $p.namespaceController }}
+{{- /* Each policy: who may write what. `selector` limits it to objects that carry our label. */}}
+{{- $records := dict "name" "penstock-records" "ops" (list "CREATE" "UPDATE" "DELETE")
+  "rules" (list (dict "groups" (list "penstock.dev") "resources" (list "modelrevisions" "decisionrecords")))
+  "writers" (list $operator) "deleters" $cleaners
+  "what" "ModelRevisions and DecisionRecords are written by the operator alone and never changed; this is" }}
+{{- $status := dict "name" "penstock-status" "ops" (list "UPDATE")
+  "rules" (list (dict "groups" (list "penstock.dev") "resources" (list "models/status" "modelrevisions/status")))
+  "writers" (list $operator) "deleters" $cleaners
+  "what" "status is written by the operator alone; this is" }}
+{{- $children := dict "name" "penstock-children" "ops" (list "CREATE" "UPDATE") "label" "penstock.dev/model"
+  "rules" (list (dict "groups" (list "apps") "resources" (list "deployments")) (dict "groups" (list "") "resources" (list "services")) (dict "groups" (list "gateway.networking.k8s.io") "resources" (list "httproutes")))
+  "writers" (list $operator $p.garbageCollector) "deleters" list
+  "what" "objects with the label penstock.dev/model are written by the operator alone, change the Model instead; this is" }}
+{{- $replicasets := dict "name" "penstock-replicasets" "ops" (list "CREATE" "UPDATE") "label" "penstock.dev/revision"
+  "rules" (list (dict "groups" (list "apps") "resources" (list "replicasets")))
+  "writers" (list $p.deploymentController $p.garbageCollector) "deleters" list
+  "what" "ReplicaSets with the label penstock.dev/revision come from the Deployment controller alone; this is" }}
+{{- $pods := dict "name" "penstock-pods" "ops" (list "CREATE" "UPDATE") "label" "penstock.dev/revision"
+  "rules" (list (dict "groups" (list "") "resources" (list "pods")))
+  "writers" (list $p.replicaSetController $p.garbageCollector) "deleters" list
+  "what" "pods with the label penstock.dev/revision come from the ReplicaSet controller alone; this is" }}
+{{- range $policy := list $records $status $children $replicasets $pods }}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata:
+  name: {{ $policy.name }}
+  labels: {{- include "penstock.labels" $ | nindent 4 }}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    {{- with $policy.label }}
+    objectSelector:
+      matchExpressions: [{key: {{ . }}, operator: Exists}]
+    {{- end }}
+    resourceRules:
+    {{- range $policy.rules }}
+    - apiGroups: {{ .groups | toJson }}
+      apiVersions: ["*"]
+      operations: {{ $policy.ops | toJson }}
+      resources: {{ .resources | toJson }}
+    {{- end }}
+  validations:
+  - expression: {{ printf "request.operation == 'DELETE' ? request.userInfo.username in %s : request.userInfo.username in %s" ($policy.deleters | toJson) ($policy.writers | toJson) | quote }}
+    messageExpression: {{ printf "'%s ' + request.userInfo.username" $policy.what | quote }}
+    reason: Forbidden
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ $policy.name }}
+  labels: {{- include "penstock.labels" $ | nindent 4 }}
+spec:
+  policyName: {{ $policy.name }}
+  validationActions: [Deny]
+{{- end }}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata:
+  name: penstock-writers
+  labels: {{- include "penstock.labels" $ | nindent 4 }}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules:
+    - apiGroups: ["penstock.dev"]
+      apiVersions: ["*"]
+      operations: ["CREATE", "UPDATE"]
+      resources: ["models"]
+  validations:
+  # A Model makes pods, with the image and arguments its writer chose: who may not make pods may not make them this way.
+  - expression: "(request.operation == 'UPDATE' && object.spec == oldObject.spec) || authorizer.group('').resource('pods').namespace(object.metadata.namespace).check('create').allowed()"
+    messageExpression: "'a Model makes pods, and ' + request.userInfo.username + ' may not create pods in namespace ' + object.metadata.namespace"
+    reason: Forbidden
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: penstock-writers
+  labels: {{- include "penstock.labels" $ | nindent 4 }}
+spec:
+  policyName: penstock-writers
+  validationActions: [Deny]
+{{- end }}
