@@ -63,7 +63,7 @@ def commands(cluster: Cluster, url: str) -> list[str]:
         ("what there is", "kubectl get models -A"),
         ("one flight", f"curl -s {infer_url(url)} -d @{folder() / 'request.json'}"),
         (
-            "the second revision: boosted trees instead of the regression",
+            "the second revision, boosted trees instead of the regression; Ctrl-C ends the watching",
             f"kubectl apply -f {folder() / 'boosted.yaml'} && kubectl -n {NAMESPACE} get model {NAME} --watch",
         ),
     ]

@@ -1,5 +1,6 @@
 """Trains the models of examples/flights, once per content of what they are made of."""
 
+import fcntl
 import importlib.metadata
 import platform
 import subprocess
@@ -25,9 +26,22 @@ def trained() -> Path:
     models = paths.cache() / "flights"
     models.mkdir(exist_ok=True)
     target = models / training_key(EXAMPLE)
-    if target.exists():
-        note(f"trained before: {target}")
-        return target
+    with (models / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two at once train once
+        if target.exists():
+            note(f"trained before: {target}")
+        else:
+            _train(models, target)
+    return target
+
+
+def training_key(example: Path) -> str:
+    """12 hex characters that change with the code, the data's hash, Python and the libraries that train."""
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES]
+    return key_of(platform.python_version(), *versions, *((example / name).read_bytes() for name in _CODE))
+
+
+def _train(models: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=models) as temporary:
         partial = Path(temporary) / "models"
         partial.mkdir()
@@ -36,10 +50,3 @@ def trained() -> Path:
         if done.returncode:
             raise ClusterError("Training failed, the lines above say why; repeat it with: make demo")
         partial.rename(target)
-    return target
-
-
-def training_key(example: Path) -> str:
-    """12 hex characters that change with the code, the data's hash, Python and the libraries that train."""
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES]
-    return key_of(platform.python_version(), *versions, *((example / name).read_bytes() for name in _CODE))

@@ -60,7 +60,7 @@ def _make_archive(archive: Path) -> None:
         tool = command("debootstrap", "debootstrap")
         with log.open("w") as output:
             failed = subprocess.run(
-                [tool, *options, _suite(), root, _mirror()], stdout=output, stderr=output, check=False
+                [tool, *options, _suite(), root, *_mirror()], stdout=output, stderr=output, check=False
             ).returncode
         if failed:
             last = (log.read_text().strip().splitlines() or ["no output"])[-1]
@@ -98,18 +98,16 @@ def _portable(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return entry
 
 
-def _mirror() -> str:
-    """The Debian mirror that this machine's own apt uses for the suite, or $PENSTOCK_DEBIAN_MIRROR."""
+def _mirror() -> list[str]:
+    """$PENSTOCK_DEBIAN_MIRROR, else the Debian mirror that this machine's own apt uses, else debootstrap's default."""
     chosen = os.environ.get("PENSTOCK_DEBIAN_MIRROR")
     if chosen:
-        return chosen
+        return [chosen]
     tool = command("apt-get", "apt")
     targets = [tool, "indextargets", "--format", "$(SITE) $(CODENAME) $(COMPONENT)", "Created-By: Packages"]
     lines = subprocess.run(targets, capture_output=True, text=True, check=False).stdout.splitlines()
     for line in lines:
         site, _, rest = line.partition(" ")
         if rest == f"{_suite()} main" and site:
-            return site
-    raise ClusterError(
-        f"apt of this machine knows no Debian {_suite()}; set PENSTOCK_DEBIAN_MIRROR to the address of a Debian mirror."
-    )
+            return [site]
+    return []  # an Ubuntu's apt knows no Debian
