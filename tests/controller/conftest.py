@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hack.cluster.addons import chart
 from hack.cluster.apiserver import ApiServer
 from tests.controller.world import World
 from tests.support.cluster import Cluster, api_server, cluster, namespace
@@ -14,7 +15,7 @@ __all__ = ["api_server", "cluster", "gateway_api", "namespace", "world"]
 @pytest.fixture(scope="session")
 def gateway_api(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The Gateway API's own definitions of the kinds that the operator uses."""
-    source = Path("/root/go/pkg/mod/sigs.k8s.io/gateway-api@v1.6.1/config/crd/standard")  # TEMP
+    source = chart.module_folder(chart.GATEWAY_API_MODULE) / "config" / "crd" / "standard"
     folder: Path = tmp_path_factory.mktemp("gateway-api")
     for kind in ("gateways", "httproutes"):
         shutil.copyfile(source / f"gateway.networking.k8s.io_{kind}.yaml", folder / f"{kind}.yaml")

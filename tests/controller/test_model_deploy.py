@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from penstock.controllers.model import names
 from penstock.kube.resources import DEPLOYMENTS, HTTPROUTES, SERVICES
 from tests.controller.world import ADDRESS, World, digest, spec_of
@@ -12,7 +14,7 @@ FIRST = ["Idle/WantedThird Start", "Starting/CandidateReady Promote", "Promoting
 MOST_WRITES = 16
 
 
-def backends(route: dict | None) -> dict[str, int]:
+def backends(route: dict[str, Any] | None) -> dict[str, int]:
     """The weights of an HTTPRoute by backend."""
     assert route is not None
     return {item["name"]: item["weight"] for item in route["spec"]["rules"][0]["backendRefs"]}
@@ -85,7 +87,7 @@ async def test_nothing_is_routed_to_pods_that_are_not_ready(world: World) -> Non
     old = await world.serving()
     new = await world.edit_to_come("b", STARTING)
     await world.reaches("Starting")
-    assert await world.quiet(1) == []
+    await world.still()
     assert backends(await world.get(HTTPROUTES, "flight")) == {f"flight-{old}": 100}
     world.set_pods(new)
     await world.serves(new)

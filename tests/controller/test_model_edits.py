@@ -6,7 +6,7 @@ from typing import Any
 
 from penstock.kube.resources import DEPLOYMENTS
 from tests.controller.world import World, digest, revision_of, spec_of
-from tests.support.kubelet import STARTING
+from tests.support.kubelet import STARTING, Routes
 
 Json = dict[str, Any]
 
@@ -42,7 +42,7 @@ async def test_size_is_changed_without_a_new_revision(world: World) -> None:
     live = await deployment(world, revision)
     assert (live["spec"]["replicas"], memory(live)) == (3, "512Mi")
     assert await world.records() == records
-    assert await world.quiet(1) == []
+    await world.still()
 
 
 async def test_resources_of_stable_wait_for_the_end_of_a_rollout(world: World) -> None:
@@ -100,7 +100,7 @@ async def test_suspended_rollout_stands_still_and_goes_on(world: World) -> None:
         return (await world.status())["candidate"].get("readyReplicas") == 1
 
     await world.until(ready, "the suspended candidate's pod is ready")
-    assert await world.quiet(1) == []
+    await world.still()
     assert (await world.status())["stable"]["revision"] == old
     await world.edit(suspend=False)
     await world.serves(new)
@@ -122,3 +122,38 @@ async def test_suspended_first_revision_is_not_started(world: World) -> None:
     assert await world.names(DEPLOYMENTS) == set()
     await world.edit(suspend=False)
     await world.serves(revision_of(spec_of()))
+
+
+async def test_resized_pods_count_as_ready_before_the_deployment_controller_has_looked(world: World) -> None:
+    world.operator()
+    revision = await world.serving()
+    world.simulation.rolls_out = False
+    await world.edit(serving={"replicas": 3})
+
+    async def applied() -> bool:
+        return (await deployment(world, revision))["spec"]["replicas"] == 3
+
+    await world.until(applied, "the Deployment is asked for three pods")
+    await world.quiet(1)
+    assert (await world.condition("Ready"))["status"] == "True"
+    assert (await world.status())["stable"]["readyReplicas"] == 1
+
+
+async def test_edit_of_replicas_while_the_traffic_moves_is_no_lost_candidate(world: World) -> None:
+    world.operator()
+    await world.serving()
+    world.set_routes(Routes(answers=False))
+    new = await world.edit(artifact={"digest": digest("b")})
+    await world.reaches("Promoting")
+    world.simulation.rolls_out = False
+    await world.edit(serving={"replicas": 2})
+
+    async def applied() -> bool:
+        return (await deployment(world, new))["spec"]["replicas"] == 2
+
+    await world.until(applied, "the candidate is asked for two pods")
+    await world.quiet(1)
+    world.simulation.rolls_out = True
+    world.set_routes(Routes())
+    await world.serves(new)
+    assert "RollBack" not in " ".join(await world.verdicts())

@@ -88,8 +88,14 @@ async def test_deadline_gives_up_on_pods_that_never_come_up(world: World) -> Non
 async def test_refused_route_is_rolled_back_after_the_deadline(world: World) -> None:
     world.operator()
     old = await world.serving(spec_of(rollout={"stageDeadlineSeconds": 30}))
+    world.set_routes(Routes(answers=False))
+    new = await world.edit(artifact={"digest": digest("b")})
+
+    async def moved() -> bool:
+        return await traffic(world) == {f"flight-{new}": 100}
+
+    await world.until(moved, "the route names the new revision")
     world.set_routes(Routes(accepted=False, message="no listener takes it"))
-    await world.edit(artifact={"digest": digest("b")})
     await world.waits_for("no listener takes it")
     world.later = timedelta(seconds=31)
     world.wake()
@@ -123,7 +129,6 @@ async def test_foreign_service_of_the_same_name_is_left_alone(world: World) -> N
     revision = await world.deploy()
     conflict = await world.says("Conflict", "True", "Conflict")
     assert "Service flight" in conflict["message"]
-    await world.quiet(1)
     kept = await world.get(SERVICES, "flight")
     assert kept is not None
     assert kept["metadata"]["resourceVersion"] == foreign["metadata"]["resourceVersion"]

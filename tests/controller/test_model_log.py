@@ -69,7 +69,7 @@ async def test_lost_log_keeps_the_traffic_and_stops_everything_else(world: World
     before, records = await children(world), await world.records()
     await lose(world, records)
     await world.edit(artifact={"digest": digest("b")})
-    assert {call.resource for call in await world.quiet()} <= {"models/status"}
+    await world.still()
     assert await children(world) == before
     assert await world.records() == []
 
@@ -93,7 +93,7 @@ async def test_lost_head_is_never_written_a_second_time(world: World) -> None:
     await world.serving()
     before, records = await children(world), await world.records()
     await lose(world, records[-1:])
-    await world.quiet()
+    await world.still()
     assert await world.records() == records[:-1]
     assert await children(world) == before
     assert (await world.condition("Stalled"))["reason"] == "StateLost"
@@ -134,7 +134,7 @@ async def test_record_that_somebody_else_wrote_first_is_the_truth(world: World, 
             return (await world.status())["sequence"] == 4
 
         await world.until(seen, "status shows the other record")
-        assert await world.quiet(1) == []
+        await world.still()
         assert (await world.status())["stable"]["revision"] == old
         assert await world.names(DEPLOYMENTS) == {f"flight-{old}"}
         await world.serves(await world.edit(artifact={"digest": digest("c")}))

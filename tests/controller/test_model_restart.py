@@ -8,6 +8,7 @@ from typing import Any
 from penstock.controllers.model import names
 from penstock.controllers.resources import DECISIONRECORDS
 from penstock.kube.resources import DEPLOYMENTS, EVENTS, HTTPROUTES, LEASES, SERVICES, Resource
+from tests.controller.replica import Operator
 from tests.controller.test_model_deploy import FIRST, backends
 from tests.controller.world import World, digest
 
@@ -18,7 +19,8 @@ async def test_converged_model_costs_no_write_not_even_after_a_restart(world: Wo
     operator = world.operator()
     await world.serving()
     await world.serves(await world.edit(artifact={"digest": digest("b")}))
-    assert await world.quiet() == []
+    await world.still()
+    assert [str(call) for call in await world.quiet()] == []
     await operator.stop()
     world.operator()
     assert [str(call) for call in await world.quiet()] == []
@@ -46,22 +48,23 @@ async def test_standby_does_nothing_until_the_leader_ends(world: World) -> None:
 
 async def survive(world: World, dies_after: Callable[[Resource, Json], bool], revision: str) -> int:
     """Start the operator again each time it has died, until the revision is stable; how often it died."""
+
+    async def settled() -> bool:
+        status = await world.status()
+        return status.get("stable", {}).get("revision") == revision and "candidate" not in status
+
     deaths = 0
-    while True:
+    while not await settled():
         operator = world.operator(dies_after=dies_after)
 
-        async def over(operator: Any = operator) -> bool:
-            status = await world.status()
-            settled = status.get("stable", {}).get("revision") == revision and "candidate" not in status
-            return operator.is_dead or settled
+        async def over(operator: Operator = operator) -> bool:
+            return operator.is_dead or await settled()
 
         await world.until(over, f"the operator dies or revision {revision} is stable")
-        if not operator.is_dead:
-            await operator.stop()
-            return deaths
-        deaths += 1
         await operator.stop()
+        deaths += operator.is_dead
         await world.free_lease()
+    return deaths
 
 
 async def test_death_after_any_decision_changes_nothing(world: World) -> None:
@@ -89,7 +92,7 @@ async def test_death_after_any_write_changes_nothing(world: World) -> None:
 async def as_if_nothing_had_happened(world: World, old: str, new: str) -> None:
     """Check the end of two revisions in a row."""
     world.operator()
-    await world.quiet(1)
+    await world.still()
     assert await world.verdicts() == FIRST * 2
     await world.log_is_sound()
     assert await world.names(DEPLOYMENTS) == {f"flight-{old}", f"flight-{new}"}

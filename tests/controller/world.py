@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-import importlib.util
 import json
-import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from pathlib import Path
-from types import ModuleType
 from typing import Any, Self
 
-import kopf
 import pytest
 
 from hack.cluster.apiserver import ApiServer
 from penstock.api.v1alpha1.base import API_VERSION
 from penstock.api.v1alpha1.model import ModelSpec
 from penstock.controllers.config import OperatorConfig
-from penstock.controllers.manager import Manager
 from penstock.controllers.model import names
-from penstock.controllers.model.prober import Asker
 from penstock.controllers.resources import DECISIONRECORDS, MODELREVISIONS, MODELS
 from penstock.domain import revision as hashing
 from penstock.domain.audit import broken_link
 from penstock.kube import errors
 from penstock.kube.client import KubeClient
-from penstock.kube.connection import Connection, load_connection
 from penstock.kube.resources import (
     DEPLOYMENTS,
     EVENTS,
@@ -43,7 +35,8 @@ from penstock.kube.resources import (
     SERVICES,
     Resource,
 )
-from tests.support.cluster import REPOSITORY, Cluster
+from tests.controller.replica import WRITES, DiesAfter, Operator, Rival, Settings
+from tests.support.cluster import Cluster
 from tests.support.kubelet import READY, Pods, Routes, ScriptedAsker, Simulation
 
 Json = dict[str, Any]
@@ -54,7 +47,6 @@ GATEWAY = "public"
 ADDRESS = "192.0.2.10"
 OPERATOR = "penstock-operator"
 OURS = (MODELS, HTTPROUTES, DEPLOYMENTS, SERVICES, REPLICASETS, PODS, MODELREVISIONS, DECISIONRECORDS, GATEWAYS)
-_WRITES = frozenset({"create", "update", "patch", "delete"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +64,7 @@ class Call:
     @property
     def is_write(self) -> bool:
         """Whether it stored something, or was meant to. Leases and Events are not the Model's."""
-        return self.verb in _WRITES and self.resource not in ("leases", "events")
+        return self.verb in WRITES and self.resource not in ("leases", "events")
 
     @property
     def sequence(self) -> int:
@@ -81,130 +73,6 @@ class Call:
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}/{self.name} {self.code}"
-
-
-DiesAfter = Callable[[Resource, Json], bool]
-Rival = Callable[[Resource, Json], Json | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How a replica of the operator is started."""
-
-    kubeconfig: Path
-    namespace: str
-    config: OperatorConfig
-    asker: Asker
-    clock: Callable[[], datetime]
-    agent: str
-    dies_after: DiesAfter
-    rival: Rival
-
-
-class MortalClient(KubeClient):
-    """A client whose process can die: from then on nothing reaches the API server.
-
-    `dies_after`: looks at the kind and at what the API server has just stored, and decides.
-    `rival`: looks at the kind and at what is to be created, and returns what somebody else creates just before.
-    """
-
-    def __init__(
-        self, connection: Connection, agent: str, dead: threading.Event, dies_after: DiesAfter, rival: Rival
-    ) -> None:
-        super().__init__(connection, user_agent=agent)
-        self._dead = dead
-        self._dies_after = dies_after
-        self._rival = rival
-
-    async def create(self, resource: Resource, obj: Json, **options: Any) -> Json:
-        """Create, but let a rival be first."""
-        faster = self._rival(resource, obj)
-        if faster is not None:
-            await super().create(resource, faster, **options)
-        return await super().create(resource, obj, **options)
-
-    async def _call(self, verb: str, resource: Resource, *args: Any, **options: Any) -> Json:
-        if self._dead.is_set():
-            raise errors.Unreachable("killed", outcome_unknown=False)
-        answer = await super()._call(verb, resource, *args, **options)
-        if verb in _WRITES and self._dies_after(resource, answer):
-            self._dead.set()
-            raise errors.Unreachable("killed", outcome_unknown=True)
-        return answer
-
-
-class Operator:
-    """One replica of the operator: kopf with a manager, in a thread and an event loop of their own."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.failure: BaseException | None = None
-        self._settings = settings
-        self._dead = threading.Event()
-        self._stop = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._manager: Manager | None = None
-        self._thread = threading.Thread(target=self._run, name=OPERATOR, daemon=True)
-        self._thread.start()
-
-    @property
-    def is_dead(self) -> bool:
-        """Whether it was killed."""
-        return self._dead.is_set()
-
-    def wake(self, key: tuple[str, str]) -> None:
-        """Have it look at a Model again."""
-        if self._loop is not None and self._manager is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._manager.queue.add, key)
-
-    async def stop(self) -> None:
-        """End it as a signal does. Raises what it failed with."""
-        self._stop.set()
-        await asyncio.to_thread(self._thread.join)
-        if self.failure is not None:
-            raise self.failure
-
-    async def kill(self) -> None:
-        """End it as SIGKILL does: nothing more is written, the lease is not given back."""
-        self._dead.set()
-        await self.stop()
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._operate())
-        except BaseException as error:
-            self.failure = error
-
-    async def _operate(self) -> None:
-        settings = self._settings
-        self._loop = asyncio.get_running_loop()
-        connection = await load_connection(settings.kubeconfig, {})
-        client = MortalClient(connection, settings.agent, self._dead, settings.dies_after, settings.rival)
-        self._manager = Manager(
-            client,
-            settings.config,
-            namespace=settings.namespace,
-            asker=settings.asker,
-            telemetry_port=None,
-            clock=settings.clock,
-        )
-        await kopf.operator(
-            registry=entry_point().registry,
-            clusterwide=True,
-            standalone=True,
-            memo=kopf.Memo(manager=self._manager),
-            stop_flag=self._stop,
-        )
-
-
-@cache
-def entry_point() -> ModuleType:
-    """operator/main.py; it is no package, so that it does not hide Python's own `operator`."""
-    spec = importlib.util.spec_from_file_location("penstock_entry_point", REPOSITORY / "operator" / "main.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def digest(content: str) -> str:
@@ -382,7 +250,8 @@ class World:
         """Wait until status says that the candidate waits for something in these words."""
 
         async def explained() -> bool:
-            return words in (await self.status()).get("candidate", {}).get("waitingFor", "")
+            said: str = (await self.status()).get("candidate", {}).get("waitingFor", "")
+            return words in said
 
         await self.until(explained, f"the candidate waits for: {words}")
 
@@ -444,18 +313,21 @@ class World:
 
     async def quiet(self, renewals: int = 2) -> Sequence[Call]:
         """Return what the operator writes while it renews its lease so many times, which takes two seconds each."""
-        before = len(self.writes())
-
-        def renewed() -> int:
-            return sum(call.resource == "leases" and call.verb == "update" for call in self.calls())
-
-        start = renewed()
+        before, leases = len(self.writes()), self._renewals()
 
         async def enough() -> bool:
-            return renewed() >= start + renewals
+            return self._renewals() >= leases + renewals
 
         await self.until(enough, "the lease is renewed")
         return self.writes()[before:]
+
+    async def still(self) -> None:
+        """Check that the operator, while it renews its lease once, writes nothing, but for what status still lacks."""
+        written = [str(call) for call in await self.quiet(1) if not call.resource.endswith("/status")]
+        assert written == []
+
+    def _renewals(self) -> int:
+        return sum(call.resource == "leases" and call.verb == "update" for call in self.calls())
 
     def wake(self) -> None:
         """Have every replica look at the Model again."""
@@ -464,14 +336,12 @@ class World:
 
     async def free_lease(self) -> None:
         """Do in no time what the end of a killed leader's lease does."""
-        await self.client.delete(LEASES, self.namespace, "penstock-operator")
+        with contextlib.suppress(errors.NotFound):
+            await self.client.delete(LEASES, self.namespace, "penstock-operator")
 
     def _is_ours(self, entry: Json) -> bool:
-        return (
-            entry.get("userAgent", "").startswith(OPERATOR)
-            and entry.get("objectRef", {}).get("namespace") == self.namespace
-            and entry["stage"] == "ResponseComplete"
-        )
+        mine: bool = entry.get("objectRef", {}).get("namespace") == self.namespace
+        return mine and entry.get("userAgent", "").startswith(OPERATOR) and entry["stage"] == "ResponseComplete"
 
 
 def _call(entry: Json) -> Call:
@@ -479,4 +349,12 @@ def _call(entry: Json) -> Call:
     name = reference.get("name") or stored.get("metadata", {}).get("name", "")
     resource = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
     version = int(stored.get("metadata", {}).get("resourceVersion") or 0)
-    return Call(entry["userAgent"], entry["verb"], resource, name, entry["responseStatus"]["code"], entry.get("requestObject", {}), version)
+    return Call(
+        entry["userAgent"],
+        entry["verb"],
+        resource,
+        name,
+        entry["responseStatus"]["code"],
+        entry.get("requestObject", {}),
+        version,
+    )

@@ -1,5 +1,7 @@
 """A second revision takes over, or is refused, while clients go on asking."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.e2e.dsl import NAME
@@ -39,6 +41,18 @@ def test_the_old_revision_goes_when_its_window_ends(given, when, then, world):
             world.wait(f"no {kind} is left", lambda kind=kind: not world.children(kind, NAME, first))
         when.clients_have_asked(traffic, 50)
     then.traffic_was_clean(traffic)
+
+    answers = list(traffic.answers)
+    early, late = answers[0], answers[-1]
+    for forged in (
+        replace(late, status=503),
+        replace(late, revision=early.revision, probability=early.probability, row=early.row),
+        replace(early, revision=late.revision, probability=late.probability, row=late.row),
+        replace(late, probability=late.probability + 1e-3),
+    ):
+        traffic.answers = [*answers, forged]
+        with pytest.raises(AssertionError):
+            then.traffic_was_clean(traffic)
 
 
 def test_a_larger_model_grows_before_it_takes_over(given, when, then, world):

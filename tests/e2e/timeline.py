@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tests.e2e import audit
-from tests.e2e.world import Json, World
+from tests.e2e.world import World
 
 ENDLESS = float("inf")
 
@@ -42,9 +42,10 @@ def _ordered(world: World, name: str) -> dict[int, float]:
     """Sequence -> when the request that stored the record arrived."""
     found: dict[int, float] = {}
     for event in world.audit.events(world.namespace) if world.audit else ():
-        if event["verb"] == "create" and event["objectRef"]["resource"] == "decisionrecords":
-            spec = event["responseObject"].get("spec", {})
-            if audit.succeeded(event) and spec.get("modelName") == name:
+        created = event["verb"] == "create" and event["objectRef"]["resource"] == "decisionrecords"
+        if created and audit.succeeded(event):
+            spec = event["responseObject"]["spec"]
+            if spec["modelName"] == name:
                 found[spec["sequence"]] = audit.received(event)
     return found
 
@@ -56,14 +57,10 @@ def _settled(world: World, name: str) -> list[tuple[float, str]]:
         about = event["objectRef"]
         if (about["resource"], about.get("subresource"), about.get("name")) != ("models", "status", name):
             continue
-        stable = _stable(event.get("responseObject", {}))
-        if event["verb"] == "patch" and audit.succeeded(event) and stable:
+        if event["verb"] == "patch" and audit.succeeded(event):
+            stable = event["responseObject"]["status"].get("stable", {}).get("revision", "")
             found.append((audit.completed(event), stable))
     return found
-
-
-def _stable(model: Json) -> str:
-    return str(model.get("status", {}).get("stable", {}).get("revision", ""))
 
 
 def _seconds(time: str) -> float:

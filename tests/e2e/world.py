@@ -64,9 +64,12 @@ class World:
 
     def records(self, name: str, uid: str = "") -> list[Json]:
         """The specs of a Model's DecisionRecords, oldest first; of all Models of that name without a uid."""
-        found = [item["spec"] for item in self.api.list(PENSTOCK, "DecisionRecord", self.namespace)]
-        mine = [spec for spec in found if spec["modelName"] == name and uid in ("", spec["modelUID"])]
+        mine = [spec for spec in self.all_records() if spec["modelName"] == name and uid in ("", spec["modelUID"])]
         return sorted(mine, key=lambda spec: (spec["time"], spec["sequence"]))
+
+    def all_records(self) -> list[Json]:
+        """The specs of all DecisionRecords of the namespace."""
+        return [item["spec"] for item in self.api.list(PENSTOCK, "DecisionRecord", self.namespace)]
 
     def digests(self, name: str) -> dict[str, str]:
         """Revision -> digest of its artifact, from the Model's snapshots."""

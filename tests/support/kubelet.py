@@ -69,12 +69,14 @@ class Simulation:
     """Brings the objects of one namespace to what its script says, whenever something changes.
 
     `pods`: by revision, others become READY. `collects`: whether the children of deleted owners are deleted.
+    `rolls_out`: whether Deployments are looked at; False is a Deployment controller that lags behind.
     """
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self.pods: dict[str, Pods] = {}
         self.routes = Routes()
         self.collects = True
+        self.rolls_out = True
         self._client = client
         self._namespace = namespace
         self._changed = asyncio.Event()
@@ -111,7 +113,7 @@ class Simulation:
         if self.collects and await self._collect(seen):
             self._changed.set()
             return
-        for deployment in seen[DEPLOYMENTS]:
+        for deployment in seen[DEPLOYMENTS] if self.rolls_out else ():
             await self._roll_out(deployment, seen[REPLICASETS], seen[PODS])
         for route in seen[HTTPROUTES]:
             await self._judge(route)

@@ -147,17 +147,18 @@ class Manager:
 
     def observe(self, resource: Resource, event_type: str | None, obj: Json) -> None:
         """Take in one watch event (type None: from the initial list) and wake whom it concerns."""
+        is_news = True
         if resource is DECISIONRECORDS:
-            if event_type != "DELETED":
-                self._log.observe(obj)
+            is_news = event_type != "DELETED" and self._log.observe(obj)
         elif event_type == "DELETED":
             meta = obj["metadata"]
             self.cache.remove(resource, meta.get("namespace"), meta["name"], meta.get("uid"), meta["resourceVersion"])
             self._applier.forget(resource, meta.get("namespace"), meta["name"])
         else:
-            self.cache.upsert(resource, obj)
+            # What we wrote and took from the answer comes back by the watch: no reason to look again.
+            is_news = self.cache.upsert(resource, obj)
         key = self._concerns(resource, obj)
-        if key is not None:
+        if key is not None and is_news:
             self.queue.add(key)
 
     def not_alive(self) -> str | None:

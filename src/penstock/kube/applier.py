@@ -134,6 +134,12 @@ class Applier:
                 return self._done(key, "skipped", observed, changed=False)
         return await self._write(key, desired, observed, owner_uid=owner_uid, precondition=precondition)
 
+    def holds(self, resource: Resource, desired: Json, *, owner_uid: str) -> bool:
+        """Whether the object is known to be there, ours, and as desired, so that `apply` would not write."""
+        key = key_of(resource, desired)
+        observed = self._observed(key, owner_uid)
+        return observed is not None and self._is_applied(key, desired, _digest(desired), observed)
+
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str) -> bool:
         """Deletes that very object; False if it is gone already (also if another one has its name now)."""
         await self._permit()

@@ -39,7 +39,14 @@ class WorkQueue(Generic[K]):
         self._base = base
         self._cap = cap
         self._rng = rng or random.SystemRandom()
-        self._metrics = metrics or KubeMetrics()
+        metrics = metrics or KubeMetrics()
+        self._reconciles = metrics.reconciles
+        self._adds = metrics.queue_adds.labels(name)
+        self._depth = metrics.queue_depth.labels(name)
+        self._retries = metrics.queue_retries.labels(name)
+        self._queue_seconds = metrics.queue_seconds.labels(name)
+        self._work_seconds = metrics.work_seconds.labels(name)
+        self._active = metrics.active_workers.labels(name)
         self._ready: asyncio.Queue[K] = asyncio.Queue()
         self._dirty: dict[K, float] = {}  # wanted, with the time since when
         self._processing: dict[K, float] = {}
@@ -57,11 +64,11 @@ class WorkQueue(Generic[K]):
         """Wants the key handled as soon as a worker is free."""
         if key in self._dirty:
             return
-        self._metrics.queue_adds.labels(self.name).inc()
+        self._adds.inc()
         self._dirty[key] = _now()
         if key not in self._processing:
             self._ready.put_nowait(key)
-        self._metrics.queue_depth.labels(self.name).set(self.depth)
+        self._depth.set(self.depth)
 
     def add_after(self, key: K, seconds: float) -> None:
         """Wants the key handled in so many seconds; of several such wishes the earliest counts."""
@@ -139,10 +146,10 @@ class WorkQueue(Generic[K]):
                 return
             wanted_at = self._dirty.pop(key)
             started = self._processing[key] = _now()
-            self._metrics.queue_depth.labels(self.name).set(self.depth)
-            self._metrics.queue_seconds.labels(self.name).observe(started - wanted_at)
+            self._depth.set(self.depth)
+            self._queue_seconds.observe(started - wanted_at)
             try:
-                with self._metrics.active_workers.labels(self.name).track_inprogress():
+                with self._active.track_inprogress():
                     await self._handle(key, handler)
             except asyncio.CancelledError:
                 self._dirty.setdefault(key, wanted_at)
@@ -151,7 +158,7 @@ class WorkQueue(Generic[K]):
                 del self._processing[key]
                 if not self._processing:
                     self._idle.set()
-                self._metrics.work_seconds.labels(self.name).observe(_now() - started)
+                self._work_seconds.observe(_now() - started)
                 if key in self._dirty:
                     self._ready.put_nowait(key)
 
@@ -174,7 +181,7 @@ class WorkQueue(Generic[K]):
             if requeue_after is not None:
                 result = "requeue_after"
                 self.add_after(key, requeue_after)
-        self._metrics.reconciles.labels(self.name, result).inc()
+        self._reconciles.labels(self.name, result).inc()
 
     def _retry(self, key: K, error: BaseException) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
@@ -186,7 +193,7 @@ class WorkQueue(Generic[K]):
             logger.warning("%s: %s failed, again in %.2f s: %s", self.name, key, delay, error)
         else:
             logger.error("%s: %s failed, again in %.2f s", self.name, key, delay, exc_info=error)
-        self._metrics.queue_retries.labels(self.name).inc()
+        self._retries.inc()
         self.add_after(key, delay)
 
     def _set_timer(self) -> None:

@@ -79,7 +79,8 @@ class GatewayRouter:
         for parent in live.get("status", {}).get("parents", []):
             reference = parent.get("parentRef", {})
             namespace = reference.get("namespace", live["metadata"]["namespace"])
-            if (namespace, reference.get("name")) != (self.parent.namespace, self.parent.name):
+            named = Parent(namespace, reference.get("name", ""), reference.get("sectionName"))
+            if named != self.parent:  # what a gateway left behind of an earlier attachment says nothing of this one
                 continue
             current = {c["type"]: c for c in parent.get("conditions", []) if c.get("observedGeneration") == generation}
             refused = [current[kind] for kind in TAKEN if kind in current and current[kind]["status"] == "False"]

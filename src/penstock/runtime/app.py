@@ -7,14 +7,29 @@ from typing import Any
 
 import orjson
 
+from penstock.runtime.calls import Encoded
+from penstock.runtime.capture import Capture
+from penstock.runtime.codec import decode_call, encode_answer
 from penstock.runtime.engine import Engine
 from penstock.runtime.errors import RequestError, quoted
-from penstock.runtime.http import ClientGone, Headers, Receive, Scope, Send, read_body, request_id, respond
-from penstock.runtime.json_codec import decode_call, encode_answer
+from penstock.runtime.http import (
+    ClientGone,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    json_size,
+    read_body,
+    request_id,
+    respond,
+)
 from penstock.runtime.metrics import Metrics
+from penstock.runtime.openapi import openapi_document
 from penstock.runtime.settings import Settings
 
 SERVER_VERSION = "0.1.0"
+EXTENSIONS = ["binary_tensor_data"]
+_LEAST_IN_FLIGHT = 4
 _PLATFORMS = {"ONNX": "onnx_onnxv1", "Skops": "sklearn_skops"}
 _log = logging.getLogger(__name__)
 
@@ -30,11 +45,21 @@ class Phase(Enum):
 class App:
     """Answers every request; `phase` is moved by the server."""
 
-    def __init__(self, engine: Engine, settings: Settings, metrics: Metrics, example: bytes | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        metrics: Metrics,
+        capture: Capture | None = None,
+        example: bytes | None = None,
+    ) -> None:
         self.phase = Phase.SERVING
         self._engine, self._settings, self._metrics = engine, settings, metrics
-        self._example = example
+        self._capture, self._example = capture, example
         self._in_flight = 0
+        # A request that would wait longer than its client is better off elsewhere.
+        in_time = max(_LEAST_IN_FLIGHT, engine.requests_within(settings.queue_seconds))
+        self._most_in_flight = int(min(settings.max_in_flight, in_time))
         metrics.watch_in_flight(lambda: self._in_flight)
         self._identity = [
             (b"x-penstock-model", settings.model_name.encode()),
@@ -44,7 +69,8 @@ class App:
         model = f"/v2/models/{settings.model_name}"
         version = f"{model}/versions/{settings.revision}"
         self._infer_paths = frozenset({f"{model}/infer", f"{version}/infer"})
-        self._documents = {"/v2": _json({"name": "penstock", "version": SERVER_VERSION, "extensions": []})}
+        self._documents = {"/v2": _json({"name": "penstock", "version": SERVER_VERSION, "extensions": EXTENSIONS})}
+        self._documents["/openapi.json"] = _json(openapi_document(settings.model_name, settings.revision, example))
         self._documents |= dict.fromkeys((model, version), _json(self._model_metadata()))
         self._ready_paths: dict[str, dict[str, str]] = {
             "/v2/health/ready": {},
@@ -63,41 +89,40 @@ class App:
         is_inference = path in self._infer_paths and scope["method"] == "POST"
         try:
             if is_inference:
-                status, body = 200, await self._infer(scope["headers"], receive, identifier.decode())
+                status, answer = 200, await self._infer(scope["headers"], receive, identifier.decode(), start)
             else:
-                status, body = self._get(scope["method"], path)
+                status, answer = self._get(scope["method"], path)
         except RequestError as error:
-            status, body = error.status, _json({"error": error.message})
+            status, answer = error.status, _error(error.message)
             headers.extend(error.headers)
         except ClientGone:
             return
         except Exception as error:
             _log.exception("request %s failed", identifier.decode())
-            status, body = (
-                500,
-                _json({"error": f"the model failed ({_first_line(error)}); request {identifier.decode()}"}),
-            )
+            status, answer = 500, _error(f"the model failed ({_first_line(error)}); request {identifier.decode()}")
         if is_inference:
             self._metrics.answered(status, time.perf_counter() - start)
-        await respond(send, status, headers, body)
+        await respond(send, status, headers, answer)
 
-    async def _infer(self, headers: Headers, receive: Receive, identifier: str) -> bytes:
+    async def _infer(self, headers: Headers, receive: Receive, identifier: str, start: float) -> Encoded:
         if self.phase is Phase.STOPPED:
             raise _busy("the server is stopping")
-        if self._in_flight >= self._settings.max_in_flight:
+        if self._in_flight >= self._most_in_flight:
             raise _busy(f"{self._in_flight} requests are in flight, which is the limit")
-        if any(name == b"inference-header-content-length" for name, _ in headers):
-            raise RequestError(400, "binary tensors are not supported: send the tensors as JSON")
         self._in_flight += 1
         try:
             body = await read_body(headers, receive, self._settings.max_body_bytes, self._settings.body_seconds)
-            call = decode_call(body)
+            call = decode_call(body, json_size(headers))
             answer = await self._engine.infer(call)
-            return encode_answer(answer, call.identifier or identifier)
+            identifier = call.identifier or identifier
+            encoded = encode_answer(answer, identifier, call.form)
+            if self._capture is not None:
+                self._capture.note(answer, identifier, time.perf_counter() - start)
+            return encoded
         finally:
             self._in_flight -= 1
 
-    def _get(self, method: str, path: str) -> tuple[int, bytes]:
+    def _get(self, method: str, path: str) -> tuple[int, Encoded]:
         known = path in self._documents or path in self._ready_paths or path == "/v2/health/live"
         if path in self._infer_paths or (known and method != "GET"):
             allowed = "POST" if path in self._infer_paths else "GET"
@@ -105,12 +130,12 @@ class App:
                 405, f"{quoted(method)} is not possible here, use {allowed}", ((b"allow", allowed.encode()),)
             )
         if path in self._documents:
-            return 200, self._documents[path]
+            return 200, Encoded(self._documents[path])
         if path == "/v2/health/live":
-            return 200, _json({"live": True})
+            return 200, Encoded(_json({"live": True}))
         if path in self._ready_paths:
             ready = self.phase is Phase.SERVING
-            return 200 if ready else 503, _json({**self._ready_paths[path], "ready": ready})
+            return 200 if ready else 503, Encoded(_json({**self._ready_paths[path], "ready": ready}))
         raise self._not_found(path)
 
     def _not_found(self, path: str) -> RequestError:
@@ -141,6 +166,10 @@ def _busy(why: str) -> RequestError:
 
 def _json(document: dict[str, Any]) -> bytes:
     return orjson.dumps(document)
+
+
+def _error(message: str) -> Encoded:
+    return Encoded(_json({"error": message}))
 
 
 def _first_line(error: Exception) -> str:

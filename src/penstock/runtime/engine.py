@@ -1,21 +1,15 @@
 """Runs calls on a loaded model: checks them against its inputs, decides where they run, measures."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
 from penstock.runtime.backends import Backend
+from penstock.runtime.batching import BATCH_ROWS, Batcher
 from penstock.runtime.calls import Answer, Call, InputTensor
+from penstock.runtime.cost import Cost, cost_of_blank, measured_cost
 from penstock.runtime.errors import LoadError, RequestError, quoted
-from penstock.runtime.tensors import NUMPY_TYPES, Array, TensorSpec
-
-# A prediction on the event loop holds up every other request for its time.
-INLINE_SECONDS = 0.002
-INLINE_ROWS = 64
-_TRIALS = 5
+from penstock.runtime.tensors import Array, TensorSpec
 
 
 class Engine:
@@ -24,32 +18,51 @@ class Engine:
     def __init__(
         self, backend: Backend, *, model_name: str, revision: str, threads: int, example: Call | None = None
     ) -> None:
-        """Predicts once, to learn how long it takes: a model that fails its own example is a `LoadError`."""
+        """Predicts a few times, to learn how long it takes: a model that fails its own example is a `LoadError`."""
         self.inputs = backend.inputs
         self.outputs = backend.outputs
         self._backend = backend
         self._model_name, self._revision = model_name, revision
         self._specs = {spec.name: spec for spec in backend.inputs}
         self._output_names = [spec.name for spec in backend.outputs]
+        self._threads = threads
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="predict")
-        self.row_seconds = self._example_seconds(example) if example else _row_seconds(backend, self._output_names)
+        self.cost = self._example_cost(example) if example else cost_of_blank(backend, self._output_names)
+        is_batched = backend.is_row_wise and self.cost.gains_by_batches
+        self._batcher = Batcher(backend, self._pool, self._runs_inline) if is_batched else None
 
     async def infer(self, call: Call) -> Answer:
         """Answers a call. Raises `RequestError` (400) if it does not fit the model; what else comes is its failure."""
         outputs = self._wanted(call.outputs)
         inputs = self._fitting(call.inputs)
-        rows = max(len(array) for array in inputs.values())
-        if self.row_seconds is not None and self.row_seconds <= INLINE_SECONDS and rows <= INLINE_ROWS:
+        sizes = {len(array) for array in inputs.values()}
+        rows = max(sizes)
+        if self._batcher is not None and rows < BATCH_ROWS and len(sizes) == 1:
+            values = await self._batcher.predict(inputs, rows, outputs)
+        elif self._runs_inline(rows):
             values = self._backend.predict(inputs, outputs)
         else:
             loop = asyncio.get_running_loop()
             values = await loop.run_in_executor(self._pool, self._backend.predict, inputs, outputs)
         return Answer(self._model_name, self._revision, inputs, values)
 
-    def _example_seconds(self, example: Call) -> float:
+    def requests_within(self, seconds: float) -> float:
+        """How many requests of one row the model answers in that time; infinite if it could not be tried."""
+        if self._batcher is not None:
+            return seconds * BATCH_ROWS / self.cost.seconds(BATCH_ROWS)
+        one = self.cost.seconds(1)
+        if one == float("inf"):
+            return one
+        return seconds / one * (1 if self._runs_inline(1) else self._threads)
+
+    def _runs_inline(self, rows: int) -> bool:
+        return self.cost.runs_inline(rows)
+
+    def _example_cost(self, example: Call) -> Cost:
         try:
             inputs = self._fitting(example.inputs)
-            return min(_timed(self._backend, inputs, self._output_names) for _ in range(_TRIALS))
+            self._backend.predict(inputs, self._output_names)
+            return measured_cost(self._backend, inputs, self._output_names)
         except RequestError as error:
             raise LoadError("LoadFailed", f"The example in metadata.json does not fit: {error.message}.") from None
         except Exception as error:
@@ -80,28 +93,6 @@ class Engine:
         if len(set(outputs)) != len(outputs):
             raise RequestError(400, "an output is asked for twice")
         return outputs
-
-
-def _row_seconds(backend: Backend, outputs: list[str]) -> float | None:
-    """How long one row takes, best of a few; None if the model refuses a row of zeros and empty strings."""
-    row = {spec.name: _blank(spec) for spec in backend.inputs}
-    try:
-        return min(_timed(backend, row, outputs) for _ in range(_TRIALS))
-    except Exception:  # a strict encoder may know no empty string; such a model is served all the same
-        return None
-
-
-def _timed(backend: Backend, row: dict[str, Array], outputs: list[str]) -> float:
-    start = time.perf_counter()
-    backend.predict(row, outputs)
-    return time.perf_counter() - start
-
-
-def _blank(spec: TensorSpec) -> Array:
-    shape = tuple(1 if size == -1 else size for size in spec.shape)
-    if spec.datatype == "BYTES":
-        return np.full(shape, "", dtype=object)
-    return np.zeros(shape, dtype=NUMPY_TYPES[spec.datatype])
 
 
 def _names(specs: Mapping[str, TensorSpec] | tuple[TensorSpec, ...] | list[TensorSpec]) -> str:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from penstock.runtime.calls import Encoded
 from penstock.runtime.errors import RequestError
 
 Scope = MutableMapping[str, Any]
@@ -13,6 +14,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
 
+_JSON_SIZE = b"inference-header-content-length"
+# int() refuses thousands of digits with an exception of its own.
+_MAX_DIGITS = 18
 _CLOSE = ((b"connection", b"close"),)
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 
@@ -29,6 +33,19 @@ def request_id(headers: Headers) -> bytes:
     return str(uuid.uuid4()).encode()
 
 
+def json_size(headers: Headers) -> int | None:
+    """The length of the JSON part where bytes of tensors follow it, None where the body is JSON alone.
+
+    Raises `RequestError` (400) if the header is not a length.
+    """
+    for name, value in headers:
+        if name == _JSON_SIZE:
+            if not value.isdigit() or len(value) > _MAX_DIGITS or not int(value):
+                raise RequestError(400, "Inference-Header-Content-Length must be the length of the body's JSON part")
+            return int(value)
+    return None
+
+
 async def read_body(headers: Headers, receive: Receive, limit: int, seconds: float) -> bytes:
     """The whole body.
 
@@ -36,7 +53,7 @@ async def read_body(headers: Headers, receive: Receive, limit: int, seconds: flo
     `ClientGone` if it never ends.
     """
     for name, value in headers:
-        if name == b"content-length" and value.isdigit() and int(value) > limit:
+        if name == b"content-length" and value.isdigit() and (len(value) > _MAX_DIGITS or int(value) > limit):
             raise _too_large(limit)
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -66,20 +83,16 @@ async def _read_rest(first: bytes, receive: Receive, limit: int) -> tuple[Mutabl
     return message, b"".join(pieces)
 
 
-async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    """Sends one JSON answer."""
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [
-                (b"content-type", b"application/json"),
-                (b"content-length", str(len(body)).encode()),
-                *headers,
-            ],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})
+async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], answer: Encoded) -> None:
+    """Sends one answer: JSON, or JSON with bytes after it."""
+    headers.append((b"content-length", str(len(answer.body)).encode()))
+    if answer.json_size is None:
+        headers.append((b"content-type", b"application/json"))
+    else:
+        headers.append((b"content-type", b"application/octet-stream"))
+        headers.append((_JSON_SIZE, str(answer.json_size).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
 
 
 def _too_large(limit: int) -> RequestError:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from penstock.runtime.settings import Settings
 
@@ -63,16 +63,9 @@ class Metrics:
         self._of_code(code).inc()
         self._duration.observe(seconds)
 
-    def serve(self, host: str, port: int) -> Callable[[], None]:
-        """Serves /metrics from a thread of its own; returns what stops it."""
-        server, thread = start_http_server(port, host, registry=self._registry)
-
-        def stop() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
-        return stop
+    def page(self) -> tuple[str, bytes]:
+        """All of it, as Prometheus reads it."""
+        return CONTENT_TYPE_LATEST, generate_latest(self._registry)
 
     def _of_code(self, code: int) -> Counter:
         counter = self._by_code.get(code)

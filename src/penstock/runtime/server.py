@@ -4,19 +4,26 @@ import asyncio
 import logging
 import socket
 import time
+from multiprocessing.connection import Connection
 from types import FrameType
 
+import orjson
 import uvicorn
 
+from penstock.runtime.admin import Page, serve_pages
 from penstock.runtime.app import App, Phase
 from penstock.runtime.backends import load_backend
 from penstock.runtime.calls import Call
+from penstock.runtime.capture import NOTHING_CAPTURED, Capture, read_profile
+from penstock.runtime.codec import decode_call
+from penstock.runtime.connections import limited_protocol
 from penstock.runtime.engine import Engine
 from penstock.runtime.errors import LoadError, RequestError
-from penstock.runtime.json_codec import decode_call
 from penstock.runtime.metadata import Metadata, read_metadata
 from penstock.runtime.metrics import Metrics
+from penstock.runtime.refusal import refused, start_logging
 from penstock.runtime.settings import Settings
+from penstock.runtime.workers import answer_parent, serve_workers
 
 # Requests under way after the drain get this long; the pod's own grace period must be longer than both.
 FINISH_SECONDS = 20
@@ -52,8 +59,31 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(settings: Settings) -> None:
-    """Loads and serves until told to stop; raises `LoadError` if the model cannot be served."""
+def serve(settings: Settings) -> int:
+    """Loads and serves until told to stop; returns the exit status, raises `LoadError` if nothing can be served."""
+    if settings.workers > 1:
+        return serve_workers(settings, _serve_as_worker)
+    server, pages = _loaded(settings)
+    stop_pages = serve_pages(settings.host, settings.metrics_port, pages)
+    try:
+        server.run()
+    finally:
+        stop_pages()
+    return 0
+
+
+def _serve_as_worker(settings: Settings, listener: socket.socket, link: Connection) -> int:
+    start_logging()
+    try:
+        server, pages = _loaded(settings)
+    except LoadError as error:
+        return refused(error)
+    answer_parent(link, pages)
+    server.run(sockets=[listener])
+    return 0
+
+
+def _loaded(settings: Settings) -> tuple[DrainingServer, dict[str, Page]]:
     metrics = Metrics(settings)
     start = time.perf_counter()
     metadata = read_metadata(settings.model_dir)
@@ -65,14 +95,16 @@ def serve(settings: Settings) -> None:
         threads=settings.threads,
         example=_example(metadata),
     )
+    grids = read_profile(settings.model_dir, engine.inputs)
+    capture = Capture(grids, settings.revision) if grids else None
     metrics.loaded(time.perf_counter() - start)
-    app = App(engine, settings, metrics, metadata.example)
+    app = App(engine, settings, metrics, capture, metadata.example)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=limited_protocol(settings.header_seconds),
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -82,12 +114,13 @@ def serve(settings: Settings) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=FINISH_SECONDS,
     )
-    stop_metrics = metrics.serve(settings.host, settings.metrics_port)
-    try:
-        _log.info("serving %s revision %s on port %d", settings.model_name, settings.revision, settings.port)
-        DrainingServer(config, app, settings.drain_seconds).run()
-    finally:
-        stop_metrics()
+    _log.info("serving %s revision %s on port %d", settings.model_name, settings.revision, settings.port)
+
+    def capture_page() -> tuple[str, bytes]:
+        return "application/json", orjson.dumps(capture.as_json() if capture else NOTHING_CAPTURED)
+
+    pages: dict[str, Page] = {"/metrics": metrics.page, "/capture": capture_page}
+    return DrainingServer(config, app, settings.drain_seconds), pages
 
 
 def _example(metadata: Metadata) -> Call | None:

@@ -23,9 +23,12 @@ class Settings:
     metrics_port: int
     drain_seconds: float
     max_body_bytes: int
+    header_seconds: float
     body_seconds: float
     max_in_flight: int
+    queue_seconds: float
     threads: int
+    workers: int
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -54,7 +57,10 @@ class Settings:
             metrics_port=number("PENSTOCK_METRICS_PORT", 9090, most=65535),
             drain_seconds=float(number("PENSTOCK_DRAIN_SECONDS", 5, most=3600, least=0)),
             max_body_bytes=number("PENSTOCK_MAX_BODY_BYTES", 4 << 20),
+            header_seconds=float(number("PENSTOCK_HEADER_SECONDS", 10, most=3600)),
             body_seconds=float(number("PENSTOCK_BODY_SECONDS", 10, most=3600)),
             max_in_flight=number("PENSTOCK_MAX_IN_FLIGHT", 256, most=100_000),
+            queue_seconds=float(number("PENSTOCK_QUEUE_SECONDS", 1, most=3600)),
             threads=number("PENSTOCK_THREADS", len(os.sched_getaffinity(0)), most=1024),
+            workers=number("PENSTOCK_WORKERS", 1, most=256),
         )

@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from penstock.runtime.calls import Call
+from penstock.runtime.codec import decode_call
 from penstock.runtime.errors import RequestError
-from penstock.runtime.json_codec import decode_call
 from penstock.runtime.tensors import NUMPY_TYPES
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)

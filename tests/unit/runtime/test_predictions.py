@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from penstock.runtime.backends import load_backend
+from penstock.runtime.codec import decode_call, encode_answer
+from penstock.runtime.cost import Cost
 from penstock.runtime.engine import Engine
 from penstock.runtime.errors import RequestError
-from penstock.runtime.json_codec import decode_call, encode_answer
 from penstock.runtime.metadata import read_metadata
 from tests.unit.runtime import models
 
@@ -30,7 +31,7 @@ def load(folder: Path, model_format: str) -> Engine:
 async def ask(engine: Engine, inputs: list[dict[str, Any]], **more: Any) -> dict[str, dict[str, Any]]:
     """From the bytes of a request to the bytes of its answer, without the network."""
     answer = await engine.infer(decode_call(json.dumps({"inputs": inputs, **more}).encode()))
-    return {output["name"]: output for output in json.loads(encode_answer(answer, "id"))["outputs"]}
+    return {output["name"]: output for output in json.loads(encode_answer(answer, "id").body)["outputs"]}
 
 
 async def refusal(engine: Engine, inputs: list[dict[str, Any]], **more: Any) -> str:
@@ -140,7 +141,7 @@ async def test_large_batches_and_slow_models_give_the_same_answers(tmp_path: Pat
     model = models.forest()
     engine = load(models.save_skops(tmp_path, model), "Skops")
     values, _ = models.numbers(200)
-    engine.row_seconds = 1.0
+    engine.cost = Cost(1.0, 0.0)
     one = await ask(engine, [tensor("input", "FP64", values[:1])])
     many = await ask(engine, [tensor("input", "FP64", values)])
     np.testing.assert_allclose(array(many["probabilities"]), model.predict_proba(values), atol=1e-9)

@@ -1,3 +1,4 @@
+import json
 import socket
 import threading
 import time
@@ -118,6 +119,47 @@ def test_a_body_that_never_comes_frees_its_place(model_folder: Path) -> None:
     ):
         connection.sendall(f"POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{{".encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 408")
+
+
+def raw(server: Server, sent: bytes) -> bytes:
+    """Everything the server answers to these bytes until it closes the connection."""
+    with socket.create_connection(address(server), timeout=DEADLINE_SECONDS) as connection:
+        connection.sendall(sent)
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+    return answer
+
+
+def test_headers_that_never_end(model_folder: Path) -> None:
+    with running(model_folder, "ONNX", PENSTOCK_HEADER_SECONDS="1") as server:
+        begin = f"POST {INFER} HTTP/1.1\r\nhost: x\r\n".encode()
+        late = raw(server, begin)
+        assert late.startswith(b"HTTP/1.1 408")
+        assert b"within 1 seconds" in late
+        # The same after a whole request on the connection.
+        after = raw(server, b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n" + begin)
+        assert [after.count(b"HTTP/1.1 200"), after.count(b"HTTP/1.1 408")] == [1, 1]
+        assert raw(server, begin + b"x: " + b"y" * 100_000).startswith(b"HTTP/1.1 431")
+        assert server.infer(ROW).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"no http at all\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+        b"GET \xff HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
+    ],
+)
+def test_what_is_no_http(flight_server: Server, sent: bytes) -> None:
+    answer = raw(flight_server, sent)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400")
+    assert list(json.loads(body)) == ["error"]
+    assert flight_server.client.get("/v2/health/live").status_code == 200
 
 
 @pytest.mark.parametrize(

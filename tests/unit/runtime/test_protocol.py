@@ -1,11 +1,14 @@
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from penstock.runtime import openapi
 from tests.unit.runtime import models
 from tests.unit.runtime.server import DIGEST, REVISION, Server
 
@@ -24,7 +27,7 @@ def changed(index: int, **fields: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("path", "document"),
     [
-        ("/v2", {"name": "penstock", "version": "0.1.0", "extensions": []}),
+        ("/v2", {"name": "penstock", "version": "0.1.0", "extensions": ["binary_tensor_data"]}),
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"ready": True}),
         (f"{MODEL}/ready", {"name": "flight-delay", "ready": True}),
@@ -122,7 +125,7 @@ def test_a_request_without_a_usable_id_gets_a_new_one(flight_server: Server, sen
         ({"inputs": changed(1, shape=[-1])}, "shape"),
         ({"inputs": changed(1, shape=[10**18], data=[1.0])}, "1 elements"),
         ({"inputs": changed(1, shape=[1] * 9)}, "shape"),
-        ({"inputs": [{"name": "hour", "datatype": "INT64", "shape": [1]}]}, "binary tensors are not supported"),
+        ({"inputs": [{"name": "hour", "datatype": "INT64", "shape": [1]}]}, "neither data nor binary_data_size"),
         ({"inputs": ROW, "outputs": [{"name": "score"}]}, "there is no output 'score'"),
         ({"inputs": ROW, "outputs": [{"name": "label"}, {"name": "label"}]}, "asked for twice"),
         ({"inputs": ROW, "id": 7}, "not an inference request"),
@@ -166,12 +169,15 @@ def test_a_body_over_the_limit(flight_server: Server, chunked: bool) -> None:
     assert "20000 bytes" in answer.json()["error"]
 
 
-def test_the_binary_extension_is_refused(flight_server: Server) -> None:
-    answer = flight_server.client.post(
-        f"{MODEL}/infer", content=b"{}", headers={"inference-header-content-length": "2"}
+def test_the_description_names_the_model(flight_server: Server) -> None:
+    document = flight_server.client.get("/openapi.json").json()
+    assert document["components"]["parameters"]["model"]["schema"]["enum"] == ["flight-delay"]
+    assert document["components"]["parameters"]["revision"]["schema"]["enum"] == [REVISION]
+    published = Path(openapi.__file__).parent
+    # After a change of the YAML file: write the JSON file anew, with an indent of one.
+    assert json.loads((published / "openapi.json").read_text()) == yaml.safe_load(
+        (published / "openapi.yaml").read_text()
     )
-    assert answer.status_code == 400
-    assert "binary tensors are not supported" in answer.json()["error"]
 
 
 def test_what_the_model_refuses_is_a_500_with_an_id_and_no_traceback(flight_server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from penstock.controllers.model import status as statuses
 from penstock.controllers.model.effects import Effects
 from penstock.controllers.model.gateways import Gateways, GatewayView, parent_of
 from penstock.controllers.model.log import DecisionLog, Identity, StateLostError
+from penstock.controllers.model.pace import Pace
 from penstock.controllers.model.prober import ModelKey, Prober
 from penstock.controllers.model.revisions import STATUS_MANAGER
 from penstock.controllers.model.scope import Scope
@@ -42,7 +44,9 @@ logger = logging.getLogger(__name__)
 
 # More steps at one look than any chain of decisions needs: reaching it is a bug, not a long rollout.
 MAX_DECISIONS = 8
-BEHIND_SECONDS = 0.2
+AGAIN_SECONDS = 0.2
+# Only a safeguard: the events that are waited for wake the Model as they come.
+BEHIND_SECONDS = 1.0
 ASKING_SECONDS = 1.0
 BLOCKED_SECONDS = 5.0
 _WARNINGS = frozenset({Verdict.REJECT, Verdict.ROLL_BACK, Verdict.ROLLED_BACK})
@@ -78,6 +82,7 @@ class ModelController:
         self._policies_wrong = policies_wrong
         self._effects = Effects(client, cache, applier, config)
         self._gateways = Gateways(client, config.gateway)
+        self._pace = Pace()
         self._written: dict[ModelKey, list[ObjectKey]] = {}
         # What kept the last look from being carried out; goes away when it can be.
         self._obstacles: dict[ModelKey, Blocker] = {}
@@ -98,7 +103,7 @@ class ModelController:
             # Somebody decided more than we know: read the whole log before deciding anything.
             logger.warning("%s/%s: %s", *key, fenced)
             await self._log.reload(identity)
-            return BEHIND_SECONDS
+            return AGAIN_SECONDS
         except Forbidden as error:
             if error.namespace_terminating:
                 return None
@@ -108,32 +113,35 @@ class ModelController:
         parent = parent_of(identity.namespace, model.spec, self._config.gateway)
         gateway = await self._gateways.view(parent) if parent else None
         router: Router = GatewayRouter(parent) if parent else ServiceRouter()
-        scope = self._load(model, self._log.head(identity.uid), router, gateway)
         head = self._log.head(identity.uid)
+        scope = self._load(model, head, router, gateway)
         lost = ""
         if scope.highest_sequence > (head.sequence if head else 0):
             head, lost = await self._catch_up(identity, scope)
+            scope = self._load(model, head, router, gateway)
         if lost:
             await self._write_status(scope, head, lost)
             return BLOCKED_SECONDS
         for _ in range(MAX_DECISIONS):
-            scope = self._load(model, head, router, gateway)
             commit = decide(head.result if head else None, scope.seen)
             if commit is None:
                 break
             if await self._log.append(identity, commit, self._clock()):
                 self._tell(model, commit)
             head = self._log.head(identity.uid)
+            scope = self._load(model, head, router, gateway)
         else:
             raise RuntimeError(f"{identity.namespace}/{identity.name}: decisions do not come to an end")
         if head is not None:
             await self._make_so(key, scope, head)
             if key in self._obstacles:
                 scope = self._load(model, head, router, gateway)
-        await self._write_status(scope, head, "")
+            elif not self._cache.caught_up(self._written.get(key, ())):
+                return BEHIND_SECONDS  # status describes what is there: it waits for the watch to show our writes
+        held = await self._write_status(scope, head, "")
         if head is not None:
             await revisions.show(self._client, self._cache, identity, head.result)
-        return self._next_look(scope, head)
+        return self._next_look(scope, head, held)
 
     def _load(
         self, model: Model, head: DecisionRecordSpec | None, router: Router, gateway: GatewayView | None
@@ -185,12 +193,17 @@ class ModelController:
         logger.warning("%s/%s: %s", *key, obstacle.message)
         self._obstacles[key] = obstacle
 
-    async def _write_status(self, scope: Scope, head: DecisionRecordSpec | None, lost: str) -> None:
+    async def _write_status(self, scope: Scope, head: DecisionRecordSpec | None, lost: str) -> float:
+        """Write the status if it differs; return for how many seconds a difference may wait, 0 if there is none."""
         status = statuses.build(scope, head, lost).as_json()
         identity = scope.identity
-        live = self._cache.get(MODELS, identity.namespace, identity.name)
+        key = (identity.namespace, identity.name)
+        live = self._cache.get(MODELS, *key)
         if live is None or status == live.get("status"):
-            return
+            self._pace.settle(key)
+            return 0.0
+        if held := self._pace.hold(key, live.get("status", {}), status, time.monotonic()):
+            return held
         body = {
             "apiVersion": API_VERSION,
             "kind": "Model",
@@ -200,13 +213,16 @@ class ModelController:
         try:
             written = await self._client.apply(MODELS, body, field_manager=STATUS_MANAGER, subresource="status")
         except NotFound:
-            return
+            return 0.0
         self._cache.upsert(MODELS, written)
+        self._pace.settle(key)
+        return 0.0
 
-    def _next_look(self, scope: Scope, head: DecisionRecordSpec | None) -> float | None:
+    def _next_look(self, scope: Scope, head: DecisionRecordSpec | None, held: float) -> float | None:
+        waits = [held] if held else []
         if head is None:
-            return BLOCKED_SECONDS if scope.seen.blockers else None
-        waits = []
+            waits += [BLOCKED_SECONDS] if scope.seen.blockers else []
+            return min(waits, default=None)
         probes = [*scope.seen.smoke.values(), *scope.seen.reached.values()]
         if any(probe.passed is not True for probe in probes):
             waits.append(ASKING_SECONDS)
@@ -227,6 +243,7 @@ class ModelController:
 
     def _forget(self, key: ModelKey, obj: Json | None) -> None:
         self._prober.forget(key)
+        self._pace.settle(key)
         self._written.pop(key, None)
         self._obstacles.pop(key, None)
         if obj is not None:

@@ -19,7 +19,6 @@ from penstock.kube.applier import Applier
 from penstock.kube.cache import Cache
 from penstock.kube.client import KubeClient
 from penstock.kube.errors import AlreadyExists
-from penstock.kube.ownership import first_difference
 from penstock.kube.resources import DEPLOYMENTS, SERVICES, ObjectKey, Resource, key_of, uid_of
 from penstock.routing.protocol import Target
 
@@ -133,17 +132,17 @@ class Effects:
             "ownerReferences": [names.owner_reference(identity.name, identity.uid)],
         }
         full = {"apiVersion": kind.api_version, "kind": kind.kind, **obj, "metadata": metadata}
-        applied = await self._applier.apply(kind, self._stamped(full, kind, head.sequence), owner_uid=identity.uid)
+        stamped = self._stamped(full, kind, head.sequence, identity.uid)
+        applied = await self._applier.apply(kind, stamped, owner_uid=identity.uid)
         return key_of(kind, full) if applied.changed else None
 
-    def _stamped(self, obj: Json, kind: Resource, sequence: int) -> Json:
+    def _stamped(self, obj: Json, kind: Resource, sequence: int, owner_uid: str) -> Json:
         """Name the decision behind an object: the one that gave it its present form, not the newest."""
         meta = obj["metadata"]
         live = self._cache.get(kind, meta["namespace"], meta["name"])
         if live is not None and names.sequence_of(live) <= sequence:
             unchanged = _with_sequence(obj, names.sequence_of(live))
-            owned = self._cache.owned_fields(kind, meta["namespace"], meta["name"])
-            if first_difference(unchanged, live, owned) is None:
+            if self._applier.holds(kind, unchanged, owner_uid=owner_uid):
                 return unchanged
         return _with_sequence(obj, sequence)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 
 from penstock.api.v1alpha1.model import ModelSpec
@@ -40,19 +42,21 @@ class Gateways:
     def __init__(self, client: KubeClient, default: GatewaySettings) -> None:
         self._client = client
         self._default = default
+        self._locks: defaultdict[Parent, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._seen: dict[Parent, tuple[float, GatewayView]] = {}
 
     async def view(self, parent: Parent) -> GatewayView:
         """Return what is known of a Gateway."""
-        known = self._seen.get(parent)
-        if known is not None and known[1].exists and time.monotonic() - known[0] < REFRESH_SECONDS:
-            return known[1]
-        try:
-            view = self._read(parent, await self._client.get(GATEWAYS, parent.namespace, parent.name))
-        except NotFound:
-            view = GatewayView(exists=False)
-        self._seen[parent] = (time.monotonic(), view)
-        return view
+        async with self._locks[parent]:  # of many Models that ask at once, one reads
+            known = self._seen.get(parent)
+            if known is not None and known[1].exists and time.monotonic() - known[0] < REFRESH_SECONDS:
+                return known[1]
+            try:
+                view = self._read(parent, await self._client.get(GATEWAYS, parent.namespace, parent.name))
+            except NotFound:
+                view = GatewayView(exists=False)
+            self._seen[parent] = (time.monotonic(), view)
+            return view
 
     def _read(self, parent: Parent, gateway: Json) -> GatewayView:
         listeners = [

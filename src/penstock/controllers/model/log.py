@@ -42,13 +42,14 @@ class DecisionLog:
         self._client = client
         self._heads: dict[str, DecisionRecordSpec] = {}
 
-    def observe(self, obj: Json) -> str:
-        """Take in a record seen by the watch and return the uid of its Model."""
+    def observe(self, obj: Json) -> bool:
+        """Take in a record seen by the watch; whether it is a new head."""
+        head = self._heads.get(obj["spec"]["modelUID"])
+        if head is not None and obj["spec"]["sequence"] <= head.sequence:
+            return False
         record = DecisionRecordSpec.model_validate(obj["spec"])
-        head = self._heads.get(record.model_uid)
-        if head is None or record.sequence > head.sequence:
-            self._heads[record.model_uid] = record
-        return record.model_uid
+        self._heads[record.model_uid] = record
+        return True
 
     def forget(self, uid: str) -> None:
         """Drop the head of a Model that is gone; its records stay in the cluster."""

@@ -161,7 +161,7 @@ def _smoke(
         return {}
     revision = state.candidate.revision
     spec, deployment = revisions.get(revision), deployments.get(revision)
-    if spec is None or deployment is None:
+    if spec is None or deployment is None or not workloads.is_settled(deployment):
         return {}
     addresses = workloads.ready_addresses(pods[revision])
     if not addresses:

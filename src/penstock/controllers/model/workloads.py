@@ -40,14 +40,24 @@ def view(deployment: Json | None, pods: Iterable[Json]) -> WorkloadView:
     if deployment is None:
         return WorkloadView()
     status = deployment.get("status", {})
-    current = status.get("observedGeneration") == deployment["metadata"].get("generation")
     found = sorted([*_deployment_failures(status), *_pods_failures(pods)], key=_rank)
     return WorkloadView(
         present=True,
         replicas=int(deployment["spec"].get("replicas", 1)),
-        ready=int(status.get("readyReplicas", 0)) if current else 0,
+        ready=int(status.get("readyReplicas", 0)),
         failure=found[0] if found else None,
     )
+
+
+def is_settled(deployment: Json) -> bool:
+    """Whether its counts are about its present form alone.
+
+    Until the Deployment controller has looked, and while pods of an older template run, the ready
+    ones still serve but prove nothing about the present form.
+    """
+    status = deployment.get("status", {})
+    observed = status.get("observedGeneration") == deployment["metadata"].get("generation")
+    return bool(observed and status.get("updatedReplicas", 0) == status.get("replicas", 0))
 
 
 def ready_addresses(pods: Iterable[Json]) -> list[str]:

@@ -15,6 +15,8 @@ class Backend(Protocol):
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    is_row_wise: bool
+    """Whether every row is answered by itself: rows of several requests may then share a call."""
 
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         """Computes the named outputs from arrays that fit `inputs`; may run in several threads at once.

@@ -40,6 +40,9 @@ _CLASS_MAPS = {
 class OnnxBackend:
     """A session; names, types and shapes are the graph's own."""
 
+    # A graph may do anything with its first axis.
+    is_row_wise = False
+
     def __init__(self, session: Any) -> None:
         self._session = session
         self.inputs = tuple(_spec(node, "input", _DATATYPES) for node in session.get_inputs())

@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 import skops.io
 from sklearn.base import is_regressor
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from penstock.runtime.backends import Backend
-from penstock.runtime.backends.tree_bounds import check_trees
+from penstock.runtime.backends.tree_bounds import check_trees, estimators_of
 from penstock.runtime.backends.trusted_types import TRUSTED_TYPES
 from penstock.runtime.errors import LoadError, RequestError
 from penstock.runtime.metadata import Metadata
@@ -27,6 +30,9 @@ _log = logging.getLogger(__name__)
 class SkopsBackend:
     """An estimator: a classifier answers `label` and `probabilities`, everything else `prediction`."""
 
+    # predict and predict_proba of scikit-learn take samples, one row each.
+    is_row_wise = True
+
     def __init__(self, model: Any, metadata: Metadata) -> None:
         self._model = model
         self._features = [str(name) for name in getattr(model, "feature_names_in_", ())]
@@ -39,28 +45,36 @@ class SkopsBackend:
         }:
             found = ", ".join(f"{spec.name} {spec.datatype}" for spec in self.outputs)
             raise LoadError("SchemaMismatch", f"The outputs in metadata.json are not those of the model: {found}.")
+        has_steps = type(model) is Pipeline and len(model.steps) > 1
+        self._first_steps: Any = model[:-1] if has_steps else None
+        self._last_step: Any = model[-1] if has_steps else None
+        self._needs_frame = bool(self._features) and not _forget_names(model, self.inputs)
 
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         """Calls predict and predict_proba as far as their outputs are asked for; see `Backend.predict`."""
         table = self._table(inputs)
-        return {name: self._output(name, table) for name in outputs}
+        if len(outputs) == 1 or self._last_step is None:
+            return {name: self._output(self._model, name, table) for name in outputs}
+        # What Pipeline.predict and Pipeline.predict_proba both begin with, once.
+        table = self._first_steps.transform(table)
+        return {name: self._output(self._last_step, name, table) for name in outputs}
 
-    def _output(self, name: str, table: Any) -> Array:
+    def _output(self, model: Any, name: str, table: Any) -> Array:
         if name == PROBABILITIES:
-            return np.asarray(self._model.predict_proba(table))
-        values = np.asarray(self._model.predict(table))
+            return np.asarray(model.predict_proba(table))
+        values = np.asarray(model.predict(table))
         return values.astype(NUMPY_TYPES[self.outputs[0].datatype], copy=False) if name == PREDICTION else values
 
     def _table(self, inputs: Mapping[str, Array]) -> Any:
         if self._is_matrix:
             matrix = inputs[self.inputs[0].name]
-            return pd.DataFrame(matrix, columns=self._features) if self._features else matrix
+            return pd.DataFrame(matrix, columns=self._features) if self._needs_frame else matrix
         columns = {spec.name: inputs[spec.name].reshape(-1) for spec in self.inputs}
         if len({len(column) for column in columns.values()}) > 1:
             raise RequestError(400, "the inputs must all have the same number of rows")
-        if self._features:
+        if self._needs_frame:
             return pd.DataFrame({name: columns[name] for name in self._features})
-        return np.column_stack(list(columns.values()))
+        return np.column_stack([columns[name] for name in self._features] if self._features else list(columns.values()))
 
 
 def load(file: Path, metadata: Metadata) -> Backend:
@@ -122,6 +136,26 @@ def _outputs(model: Any) -> tuple[TensorSpec, ...]:
     if not hasattr(model, "predict_proba"):
         return (label,)
     return (label, TensorSpec(PROBABILITIES, "FP64", (-1, len(classes))))
+
+
+def _forget_names(model: Any, inputs: tuple[TensorSpec, ...]) -> bool:
+    """Makes a model of plain numbers take arrays, if none of its parts asks for columns by name.
+
+    Building a DataFrame and comparing its names costs more than most predictions; without the names of the training
+    scikit-learn does neither, nor warns.
+    """
+    datatypes = {spec.datatype for spec in inputs}
+    # What a DataFrame of these becomes inside scikit-learn is what numpy makes of them too.
+    is_plain = datatypes <= {"FP64", "INT64", "INT32"} and (len(datatypes) == 1 or "FP64" in datatypes)
+    parts = list(estimators_of(model))
+    if not is_plain or any(
+        isinstance(part, ColumnTransformer | FunctionTransformer) or hasattr(part, "_sklearn_output_config")
+        for part in parts
+    ):
+        return False
+    for part in parts:
+        vars(part).pop("feature_names_in_", None)
+    return True
 
 
 def _use_one_thread(model: Any) -> None:

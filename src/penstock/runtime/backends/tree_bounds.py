@@ -23,7 +23,7 @@ def check_trees(model: Any) -> None:
     Raises `LoadError` (UnsafeFormat). Reading a loaded tree is safe whatever node count its file claims: scikit-learn
     lowers a count beyond the stored nodes when it restores the tree.
     """
-    for estimator in _estimators(model):
+    for estimator in estimators_of(model):
         fitted = vars(estimator)
         try:
             if isinstance(estimator, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
@@ -75,7 +75,8 @@ def _within(indices: Array, size: int) -> None:
         raise _refused()
 
 
-def _estimators(model: Any) -> Iterator[BaseEstimator]:
+def estimators_of(model: Any) -> Iterator[BaseEstimator]:
+    """Every estimator within a model, itself included."""
     seen: set[int] = set()
     waiting = [model]
     while waiting:

@@ -1,0 +1,112 @@
+"""The floor: the operator's writes for a Model in Starting, repeated for other Models by a bare client."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from bench.controller.bare import BareClient, in_flight
+from penstock.controllers.model import names
+from penstock.controllers.resources import DECISIONRECORDS, MODELREVISIONS, MODELS
+from penstock.kube.ownership import applied_fields
+from penstock.kube.resources import DEPLOYMENTS, SERVICES, Json, Resource, uid_of
+
+IN_FLIGHT = 32
+_KINDS = (MODELREVISIONS, DECISIONRECORDS, SERVICES, DEPLOYMENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Payloads:
+    """What the operator wrote for one Model, as text in which the Model's names can be replaced."""
+
+    model: Json
+    children: list[tuple[Resource, Json]]
+
+    def of(self, other: Json) -> list[tuple[Resource, Json]]:
+        """The same writes for another Model of the same shape, in the operator's order."""
+        text = orjson.dumps([obj for _, obj in self.children]).decode()
+        mine, its = self.model["metadata"], other["metadata"]
+        for old, new in (
+            (uid_of(self.model), uid_of(other)),
+            (names.uid8(uid_of(self.model)), names.uid8(uid_of(other))),
+            (mine["name"], its["name"]),
+            (f'"namespace":"{mine["namespace"]}"', f'"namespace":"{its["namespace"]}"'),
+        ):
+            text = text.replace(old, new)
+        return [(kind, obj) for (kind, _), obj in zip(self.children, orjson.loads(text), strict=True)]
+
+
+async def payloads(client: BareClient, namespace: str, name: str) -> Payloads:
+    """Read back what the operator wrote for a Model that is in Starting."""
+    found = []
+    for kind in _KINDS:
+        listed = orjson.loads(
+            await client.send("GET", f"{kind.path(namespace)}?labelSelector={names.MODEL_LABEL}={name}")
+        )
+        for item in listed["items"]:
+            obj = {"apiVersion": kind.api_version, "kind": kind.kind, **item}
+            found.append((kind, _intent(kind, obj)))
+    model = orjson.loads(await client.send("GET", MODELS.path(namespace, name)))
+    metadata = {key: model["metadata"][key] for key in ("name", "namespace", "uid")}
+    status = {"apiVersion": model["apiVersion"], "kind": "Model", "metadata": metadata, "status": model["status"]}
+    return Payloads(model, [*found, (MODELS, status)])
+
+
+async def measure(admin: BareClient, operator: BareClient, pattern: Payloads, models: list[Json]) -> float:
+    """Write everything for the Models, so many requests in flight; return how many Models a second it did."""
+    started = time.monotonic()
+
+    async def write(model: Json) -> None:
+        stored = await admin.create(MODELS, model)
+        for kind, obj in pattern.of(stored):
+            if kind is MODELS:
+                await operator.apply(kind, obj, "penstock-status", "status")
+            elif kind in (MODELREVISIONS, DECISIONRECORDS):
+                await operator.send("POST", kind.path(obj["metadata"]["namespace"]), obj)
+            else:
+                await operator.apply(kind, obj, "penstock")
+
+    await in_flight(IN_FLIGHT, models, write)
+    return len(models) / (time.monotonic() - started)
+
+
+async def clear(cleaner: BareClient, namespaces: list[str]) -> None:
+    """Delete what was written, so that an operator started afterwards does not find it."""
+    for kind in (MODELS, *_KINDS):
+        for namespace in namespaces:
+            await cleaner.send("DELETE", kind.path(namespace))
+
+
+def _intent(kind: Resource, obj: Json) -> Json:
+    """What was sent for an object: of applied ones the owned fields, of created ones all but what the server adds."""
+    meta = obj["metadata"]
+    owned = applied_fields(obj, "penstock")
+    if owned is None:
+        kept = {key: meta[key] for key in ("name", "namespace", "labels", "annotations") if key in meta}
+        return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": kept, "spec": obj["spec"]}
+    sent = _owned(obj, owned)
+    sent["metadata"] = {
+        **sent["metadata"],
+        "name": meta["name"],
+        "namespace": meta["namespace"],
+        "resourceVersion": "1",
+    }
+    return {"apiVersion": kind.api_version, "kind": kind.kind, **sent}
+
+
+def _owned(value: Any, owned: Json) -> Any:
+    """The part of a value that a fieldsV1 tree names."""
+    parts = {key: tree for key, tree in owned.items() if key != "."}
+    if not parts:
+        return value
+    if isinstance(value, dict):
+        return {key[2:]: _owned(value[key[2:]], tree) for key, tree in parts.items()}
+    items = []
+    for key, tree in parts.items():
+        keys = orjson.loads(key[2:])
+        item = next(item for item in value if all(item.get(name) == wanted for name, wanted in keys.items()))
+        items.append(_owned(item, tree))
+    return items

@@ -1,0 +1,116 @@
+"""The operator under test: a process of its own that runs operator/main.py, and that can be killed as SIGKILL kills.
+
+The processes are forked from one that has imported everything, so that a start takes no longer than a test can wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import multiprocessing
+import os
+import socket
+from dataclasses import dataclass, field
+from functools import cache
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import Any
+
+import kopf
+
+from penstock.controllers import manager
+from penstock.controllers.config import CONFIG_FILE
+from penstock.domain.lifecycle.observed import Probe
+from tests.controller.replica import entry_point
+from tests.support.kubelet import ScriptedAsker
+
+Json = dict[str, Any]
+
+# Production waits 70 s before it doubts a silent watch.
+INACTIVITY_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How to start an operator. `refused_smoke`: revisions whose smoke prediction fails, and the sentence they get.
+
+    `bug`: the name of a seeded bug, see `tests.faults.seeded`.
+    """
+
+    kubeconfig: Path
+    namespace: str
+    config: Json
+    log: Path
+    refused_smoke: dict[str, str] = field(default_factory=dict)
+    bug: str = ""
+
+
+class Answers(ScriptedAsker):
+    """Pods and gateway as the operator would find them, if there were any."""
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+class Process:
+    """One running operator."""
+
+    def __init__(self, start: Start) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self._process = _context().Process(target=_run, args=(start, port), daemon=True)
+        self._process.start()
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self._process.kill()
+
+    async def ended(self) -> int:
+        """Wait for the end; the exit code."""
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._process.sentinel, done.set)
+        try:
+            await done.wait()
+        finally:
+            loop.remove_reader(self._process.sentinel)
+        self._process.join()
+        return self._process.exitcode or 0
+
+
+@cache
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.faults.process", "tests.faults.seeded"])
+    return context
+
+
+def _run(start: Start, port: int) -> None:
+    output = os.open(start.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    config = start.log.with_suffix(".config.json")
+    config.write_text(json.dumps({**start.config, "telemetryPort": port}))
+    os.environ |= {
+        "KUBECONFIG": str(start.kubeconfig),
+        "PENSTOCK_NAMESPACE": start.namespace,
+        CONFIG_FILE: str(config),
+    }
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    answers = Answers()
+    answers.smoke_answers |= {revision: Probe(False, why) for revision, why in start.refused_smoke.items()}
+    # The one part that is not the product: there are no pods to ask.
+    manager.HttpAsker = lambda: answers  # type: ignore[misc,assignment]
+    manager.isinstance = lambda obj, kind: obj is answers  # type: ignore[attr-defined]
+    if start.bug:
+        from tests.faults.seeded import BUGS
+
+        BUGS[start.bug].plant()
+    main = entry_point()
+
+    @kopf.on.startup(registry=main.registry)
+    async def doubt_silence_sooner(settings: kopf.OperatorSettings, **_: object) -> None:
+        settings.watching.inactivity_timeout = INACTIVITY_SECONDS
+
+    asyncio.run(main.main())

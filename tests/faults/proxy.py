@@ -1,0 +1,325 @@
+"""Stands between one operator and the API server: logs what passes, and spoils it by plan.
+
+The operator talks plain HTTP to it. Lists and watches of all namespaces are narrowed to one, so that several operators
+can be tried side by side on one API server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import orjson
+import yaml
+from aiohttp import web
+
+from penstock.kube.connection import load_connection
+
+Json = dict[str, Any]
+
+VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+# What the operator writes about itself, not about a Model.
+HOUSEKEEPING = frozenset({"leases", "events"})
+_LINE_LIMIT = 1 << 22
+_NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=10)
+
+
+class Mode(StrEnum):
+    """What becomes of a request, beside the ordinary.
+
+    BEFORE, AFTER, LOST: the operator is killed before the request is forwarded, after its answer was, or after it took
+    effect but without an answer. CUT: as LOST, but the operator lives. REFUSED: the connection ends and nothing was
+    forwarded. HANG: nothing is ever answered, and nothing forwarded.
+    """
+
+    BEFORE = "before"
+    AFTER = "after"
+    LOST = "lost"
+    CUT = "cut"
+    REFUSED = "refused"
+    HANG = "hang"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer in place of the API server's."""
+
+    status: int
+    reason: str
+    retry_after: int | None = None
+
+    def body(self) -> bytes:
+        """The Status object that an API server sends."""
+        return orjson.dumps(status_object(self.status, self.reason))
+
+
+@dataclass(slots=True)
+class Call:
+    """A request of the operator. `code` and `answer` are there once the API server has answered."""
+
+    verb: str
+    plural: str
+    subresource: str
+    name: str
+    body: Json = field(repr=False)
+    watch: bool = False
+    number: int = 0
+    code: int = 0
+    answer: Json = field(default_factory=dict, repr=False)
+
+    @property
+    def is_write(self) -> bool:
+        """Whether it is meant to change something of a Model."""
+        return self.verb in VERBS.values() and self.plural not in HOUSEKEEPING
+
+    @property
+    def resource(self) -> str:
+        """The plural, and the subresource if there is one."""
+        return f"{self.plural}/{self.subresource}" if self.subresource else self.plural
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A watch event on its way to the operator."""
+
+    plural: str
+    type: str
+    name: str
+    obj: Json = field(repr=False)
+
+
+Plan = Callable[[Call], Awaitable[Mode | Reply | None]]
+Filter = Callable[[Heard], bool]
+
+
+async def leave_alone(_: Call) -> Mode | Reply | None:
+    """The plan of no fault."""
+    return None
+
+
+class Proxy:
+    """One operator's way to the API server, as an asynchronous context manager.
+
+    `plan`: looks at each request before it is forwarded, and may take its time. `passes`: looks at each watch event;
+    those that do not pass are dropped. `on_kill`: ends the operator at once.
+    """
+
+    def __init__(self, kubeconfig: Path, namespace: str, narrowed: frozenset[str]) -> None:
+        self.plan: Plan = leave_alone
+        self.passes: Filter = lambda _: True
+        self.on_kill: Callable[[], None] = lambda: None
+        self.calls: list[Call] = []
+        self.heard: list[Heard] = []
+        self.renewals = 0
+        self._upstream_config = kubeconfig
+        self._namespace = namespace
+        self._narrowed = narrowed
+        self._generation = 0
+        self._open_streams: dict[asyncio.Event, web.StreamResponse] = {}
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
+    async def __aenter__(self) -> Self:
+        connection = await load_connection(self._upstream_config, {})
+        self._host = connection.host
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=connection.ssl, limit=0),
+            auto_decompress=False,
+            read_bufsize=_LINE_LIMIT,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        self._runner = web.ServerRunner(web.Server(self._handle, handler_cancellation=True))
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.end_streams()
+        await self._runner.cleanup()
+        await self._session.close()
+
+    def write_kubeconfig(self, path: Path) -> Path:
+        """Write a kubeconfig that leads through the proxy."""
+        context = {"name": "faults", "context": {"cluster": "faults", "user": "faults"}}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "faults", "cluster": {"server": self.url}}],
+            "users": [{"name": "faults", "user": {}}],
+            "contexts": [context],
+            "current-context": "faults",
+        }
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+    def writes(self) -> list[Call]:
+        """What the operator wrote, or tried to write, about Models."""
+        return [call for call in self.calls if call.is_write]
+
+    def kill(self) -> None:
+        """End the operator at once; whatever it has sent and was not forwarded is lost."""
+        self._generation += 1
+        self.on_kill()
+        self.end_streams()
+
+    def end_streams(self) -> None:
+        """Close all watches without a word."""
+        for end in list(self._open_streams):
+            end.set()
+
+    def stall(self) -> None:
+        """Leave the watches open and deliver nothing more through them, as a half-open connection does."""
+        self._flowing = asyncio.Event()
+
+    def flow(self) -> None:
+        """End what `stall` began: the events that were held back are delivered."""
+        self._flowing.set()
+
+    async def send_error(self, code: int, reason: str) -> None:
+        """Put an ERROR event into every open watch and close it."""
+        line = orjson.dumps({"type": "ERROR", "object": status_object(code, reason)}) + b"\n"
+        for end, response in list(self._open_streams.items()):
+            with contextlib.suppress(ConnectionError):
+                await response.write(line)
+            end.set()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        generation = self._generation
+        body = await request.read()
+        call = self._call(request, body)
+        if call.plural == "leases" and call.verb == "update":
+            self.renewals += 1
+        if call.is_write:
+            call.number = len(self.writes())
+            self.calls.append(call)
+        action = await self.plan(call)
+        if generation != self._generation:
+            return _abort(request)
+        if isinstance(action, Reply):
+            call.code = action.status
+            headers = {"Retry-After": str(action.retry_after)} if action.retry_after is not None else {}
+            return web.Response(
+                status=action.status, body=action.body(), content_type="application/json", headers=headers
+            )
+        if action is Mode.BEFORE:
+            self.kill()
+        if action in (Mode.BEFORE, Mode.REFUSED):
+            return _abort(request)
+        if action is Mode.HANG:
+            await asyncio.Event().wait()
+        if call.watch:
+            return await self._stream(request, call)
+        return await self._forward(request, call, body, action)
+
+    async def _forward(
+        self, request: web.BaseRequest, call: Call, body: bytes, action: Mode | None
+    ) -> web.StreamResponse:
+        async with self._ask(request, call, body) as upstream:
+            content = await upstream.read()
+            call.code = upstream.status
+            if call.is_write:
+                call.answer = json.loads(content)
+            response = web.Response(status=upstream.status, body=content, headers=_kept(upstream.headers))
+        if action is Mode.LOST:
+            self.kill()
+        if action in (Mode.LOST, Mode.CUT):
+            return _abort(request)
+        if action is Mode.AFTER:
+            await response.prepare(request)
+            await response.write_eof()
+            self.kill()
+        return response
+
+    async def _stream(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        async with self._ask(request, call, b"") as upstream:
+            response = web.StreamResponse(status=upstream.status, headers=_kept(upstream.headers))
+            await response.prepare(request)
+            end = asyncio.Event()
+            self._open_streams[end] = response
+            copying = asyncio.create_task(self._copy(call, upstream, response))
+            ending = asyncio.create_task(end.wait())
+            try:
+                await asyncio.wait([copying, ending], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                del self._open_streams[end]
+                for task in (copying, ending):
+                    task.cancel()
+                await asyncio.gather(copying, ending, return_exceptions=True)
+        return response
+
+    async def _copy(self, call: Call, upstream: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+        async for line in upstream.content:
+            event = orjson.loads(line)
+            obj = event["object"]
+            heard = Heard(call.plural, event["type"], obj.get("metadata", {}).get("name", ""), obj)
+            await self._flowing.wait()
+            if self.passes(heard):
+                self.heard.append(heard)
+                await response.write(line)
+
+    @contextlib.asynccontextmanager
+    async def _ask(self, request: web.BaseRequest, call: Call, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
+        kept = ("Accept", "Content-Type", "User-Agent")
+        headers = {name: request.headers[name] for name in kept if name in request.headers}
+        path = request.raw_path
+        if call.verb == "get" and not call.name and call.plural in self._narrowed and "/namespaces/" not in path:
+            path = path.replace(f"/{call.plural}", f"/namespaces/{self._namespace}/{call.plural}", 1)
+        headers["Accept-Encoding"] = "identity"
+        async with self._session.request(
+            request.method, self._host + path, data=body or None, headers=headers, timeout=_NO_LIMIT
+        ) as upstream:
+            yield upstream
+
+    @staticmethod
+    def _call(request: web.BaseRequest, body: bytes) -> Call:
+        parts = request.path.strip("/").split("/")
+        parts = parts[2:] if parts[0] == "api" else parts[3:]
+        if parts[:1] == ["namespaces"] and len(parts) > 2:
+            parts = parts[2:]
+        plural, name, subresource = [*parts, "", "", ""][:3]
+        content = orjson.loads(body) if body else {}
+        return Call(
+            verb=VERBS.get(request.method, "get"),
+            plural=plural,
+            subresource=subresource,
+            name=name or content.get("metadata", {}).get("name", ""),
+            body=content,
+            watch=request.query.get("watch") in ("true", "1"),
+        )
+
+
+def status_object(code: int, reason: str) -> Json:
+    """A Status of the API server that says that something failed."""
+    message = f"{reason} on purpose"
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": code,
+    }
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: headers[name] for name in ("Content-Type", "Retry-After") if name in headers}
+
+
+def _abort(request: web.BaseRequest) -> web.StreamResponse:
+    """Break the connection; what is returned goes nowhere."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
