@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CLUSTER_TOOL := $(PY) -m hack.cluster
 
-.PHONY: help venv check lint unit test demo demo-clean cluster-up cluster-down lock crds clean
+.PHONY: help venv check lint unit test demo demo-clean cluster-up cluster-down lock crds clean bench-controller bench-runtime
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -37,6 +37,12 @@ cluster-up: venv  ## starts the local cluster (or checks the one named by CLUSTE
 
 cluster-down: venv  ## stops it: no process, mount or network device is left
 	@$(CLUSTER_TOOL) down
+
+bench-controller: venv  ## the operator against a bare client on the same API server; ends with a line of JSON
+	@$(PY) -m bench.controller
+
+bench-runtime: venv  ## the model server beside MLServer and KServe's; ends with a line of JSON
+	@$(PY) -m bench.runtime
 
 crds: venv  ## writes crds/ and the chart's copies from the pydantic types
 	@$(PY) -m penstock.api.crdgen

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -22,7 +24,7 @@ from penstock.controllers.resources import MODELS
 from penstock.kube.resources import Json
 
 NAMESPACES = 5
-PATIENCE_SECONDS = 900.0
+PATIENCE_SECONDS = 600.0
 QUIET_SECONDS = 5.0
 TARGETS = {
     "ratio_to_floor": ">= 0.8",
@@ -230,6 +232,8 @@ def main() -> None:
     parser.add_argument("--steady-seconds", type=float, default=120)
     parser.add_argument("--profile", type=Path, help="run the operator under cProfile; its profile goes there")
     arguments = parser.parse_args()
+    # Ended by a signal it must still end the processes that it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     figures = asyncio.run(Bench(arguments.models, arguments.steady_seconds, arguments.profile).measure())
     for name, value in figures.items():
         say(f"{name:<26} {value:>10.3f}  {TARGETS.get(name, '')}")

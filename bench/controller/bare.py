@@ -68,13 +68,20 @@ class BareClient:
         return found
 
     async def watch(self, resource: Resource, version: str, *, metadata_only: bool = False) -> AsyncIterator[Json]:
-        """The watch events of a kind in all namespaces, from a resourceVersion on."""
-        url = f"{self._connection.host}{resource.path()}?watch=1&resourceVersion={version}"
+        """The watch events of a kind in all namespaces, from a resourceVersion on, without end.
+
+        An API server under load closes the streams of readers it finds too slow: each is taken up where it ended.
+        """
         headers = {"Accept": _METADATA_ONLY} if metadata_only else {}
-        async with self._session.get(url, headers=headers) as response:
-            async for line in response.content:
-                event: Json = orjson.loads(line)
-                yield event
+        while True:
+            url = f"{self._connection.host}{resource.path()}?watch=1&resourceVersion={version}"
+            async with self._session.get(url, headers=headers) as response:
+                async for line in response.content:
+                    event: Json = orjson.loads(line)
+                    if event["type"] == "ERROR":
+                        raise RuntimeError(f"watch of {resource}: {event['object']}")
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    yield event
 
 
 async def in_flight(limit: int, items: Iterable[T], work: Callable[[T], Awaitable[Any]]) -> None:

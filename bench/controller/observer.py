@@ -59,6 +59,9 @@ class Observer:
         """Return the time of the event that made the condition true."""
         deadline = time.monotonic() + seconds
         while not condition():
+            for task in self._tasks:
+                if task.done():
+                    await task  # a watch that has ended makes every answer wrong
             self._event.clear()
             try:
                 await asyncio.wait_for(self._event.wait(), 1)

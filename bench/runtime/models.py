@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 NAME = "delay"
+PATH = f"/v2/models/{NAME}/infer"
 FEATURES = 20
 _ROWS = 2000
 

@@ -21,7 +21,6 @@ _HERE = Path(__file__).parent
 _REVISION = "0123456789ab"
 _START_SECONDS = 90
 _STOP_SECONDS = 30
-_INFER = f"/v2/models/{models.NAME}/infer"
 
 Command = Callable[[Path, int], tuple[list[str], dict[str, str]]]
 
@@ -48,7 +47,7 @@ class Running:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}{_INFER}"
+        return f"http://127.0.0.1:{self.port}{models.PATH}"
 
     def cpu_seconds(self) -> float:
         """User and system time of the process so far."""

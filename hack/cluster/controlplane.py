@@ -81,6 +81,9 @@ def controller_manager(command: Sequence[str], pki: Pki, kubeconfig: Path) -> li
         f"--authentication-kubeconfig={kubeconfig}",
         f"--authorization-kubeconfig={kubeconfig}",
         "--bind-address=127.0.0.1",
+        # After an outage of the API server that is longer than this, every node counts as dead until it
+        # is heard again, and its pods are taken out of service: on one node, that would be the outage itself.
+        "--node-monitor-grace-period=5m",
         "--leader-elect=false",
         "--kube-api-qps=300",
         "--kube-api-burst=600",

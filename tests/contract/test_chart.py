@@ -257,6 +257,19 @@ def test_who_may_not_make_pods_may_not_make_models(guarded: ApiServer, home: str
         bob.delete(obj)
 
 
+@pytest.mark.parametrize("kind", ["Deployment", "ReplicaSet"])
+def test_pods_of_a_model_are_counted_by_the_model(guarded: ApiServer, home: str, kind: str) -> None:
+    writer = {"Deployment": OPERATOR, "ReplicaSet": f"{CONTROLLERS}:deployment-controller"}[kind]
+    ours, plain = child(kind, home, REVISION_LABEL), child(kind, home, "app")
+    ours["metadata"] |= {"name": "ours"}
+    with acting_as(guarded, "eve") as eve, acting_as(guarded, writer) as owner:
+        owner.create(ours)
+        eve.create(plain)
+        eve.merge(plain, {"spec": {"replicas": 3}}, subresource="scale")
+        with pytest.raises(Refused, match="counted by the Model: kubectl scale model; this is eve"):
+            eve.merge(ours, {"spec": {"replicas": 0}}, subresource="scale")
+
+
 async def test_operator_notices_missing_and_altered_policies(guarded: ApiServer) -> None:
     told = render()
     expected = [obj for obj in yaml.safe_load_all(only(told, "ConfigMap")["data"]["policies.yaml"]) if obj]

@@ -9,7 +9,7 @@ from penstock.kube.resources import DEPLOYMENTS, HTTPROUTES, SERVICES
 from tests.controller.world import ADDRESS, World, digest, spec_of
 from tests.support.kubelet import STARTING, Routes
 
-FIRST = ["Idle/WantedThird Start", "Starting/CandidateReady Promote", "Promoting/RouteApplied Promoted"]
+FIRST = ["Idle/WantedChanged Start", "Starting/CandidateReady Promote", "Promoting/RouteApplied Promoted"]
 # Each step of a first deployment is one write; more than this means that something is written twice.
 MOST_WRITES = 16
 
@@ -64,7 +64,8 @@ async def test_second_revision_takes_over_in_the_safe_order(world: World) -> Non
     assert children == [
         ("services", f"flight-{new}"),
         ("deployments", f"flight-{new}"),
-        ("httproutes", "flight"),
+        ("httproutes", "flight"),  # the gateway is shown the candidate
+        ("httproutes", "flight"),  # the traffic moves
         ("services", "flight"),
     ]
     assert await world.verdicts() == FIRST * 2

@@ -105,7 +105,7 @@ async def test_suspended_rollout_stands_still_and_goes_on(world: World) -> None:
     await world.edit(suspend=False)
     await world.serves(new)
     assert (await world.verdicts())[3:] == [
-        "Idle/WantedThird Start",
+        "Idle/WantedChanged Start",
         "Starting/Suspended Pause",
         "Starting/Resumed Resume",
         "Starting/CandidateReady Promote",

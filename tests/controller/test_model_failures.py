@@ -38,13 +38,13 @@ async def test_wrong_bytes_are_refused_and_quarantined(world: World) -> None:
 
     await world.until(tidied, "the refused revision's pods are gone")
     assert await traffic(world) == {f"flight-{old}": 100}
-    assert (await world.verdicts())[3:] == ["Idle/WantedThird Start", "Starting/CandidateFailed Reject"]
+    assert (await world.verdicts())[3:] == ["Idle/WantedChanged Start", "Starting/CandidateFailed Reject"]
 
     await world.edit(artifact={"digest": digest("a")})
     await world.says("SpecServed", "True", "Serving")
     await world.edit(artifact={"digest": digest("b")})
     await world.says("SpecServed", "False", "DigestMismatch")
-    assert (await world.verdicts())[5:] == ["Idle/WantedStable Noted", "Idle/WantedThird Reject"]
+    assert (await world.verdicts())[5:] == ["Idle/WantedStable Noted", "Idle/WantedChanged Reject"]
     assert await world.names(DEPLOYMENTS) == {f"flight-{old}"}, f"{new} is quarantined: it must not be started again"
     await world.log_is_sound()
 
@@ -85,7 +85,38 @@ async def test_deadline_gives_up_on_pods_that_never_come_up(world: World) -> Non
     assert (await world.records())[-1]["spec"]["result"]["rejected"][0].get("quarantined", False) is False
 
 
-async def test_refused_route_is_rolled_back_after_the_deadline(world: World) -> None:
+async def test_gateway_that_does_not_know_the_candidate_keeps_the_traffic_away(world: World) -> None:
+    world.operator()
+    old = await world.serving()
+    spec = (await world.model())["spec"]
+    unknown = revision_of(spec | {"artifact": spec["artifact"] | {"digest": digest("b")}})
+    world.asker.preview_answers[unknown] = Probe(None, "answers 503")
+    assert await world.edit(artifact={"digest": digest("b")}) == unknown
+    await world.waits_for("The gateway does not know it yet: answers 503")
+    assert await traffic(world) == {f"flight-{old}": 100}
+    world.asker.preview_answers.clear()
+    await world.serves(unknown)
+    assert await traffic(world) == {f"flight-{unknown}": 100}
+
+
+async def test_refused_route_goes_back_at_once_and_is_given_up_in_the_end(world: World) -> None:
+    world.operator()
+    old = await world.serving()
+    world.set_routes(Routes(accepted=False, message="no listener takes it"))
+    await world.edit(artifact={"digest": digest("b")})
+    await world.reaches("RollingBack")
+    assert await traffic(world) == {f"flight-{old}": 100}
+    promoted_and_refused = ["Starting/CandidateReady Promote", "Promoting/RouteRefused Retry"]
+    last = ["Starting/CandidateReady Promote", "Promoting/RouteRefused RollBack"]
+    assert (await world.verdicts())[4:] == [*promoted_and_refused * 2, *last]
+    world.set_routes(Routes())
+    rejected = await world.says("CandidateRejected", "True", "RouteNotAccepted")
+    assert "no listener takes it" in rejected["message"]
+    await world.serves(old)
+    await world.log_is_sound()
+
+
+async def test_unanswered_route_is_rolled_back_after_the_deadline(world: World) -> None:
     world.operator()
     old = await world.serving(spec_of(rollout={"stageDeadlineSeconds": 30}))
     world.set_routes(Routes(answers=False))
@@ -95,15 +126,12 @@ async def test_refused_route_is_rolled_back_after_the_deadline(world: World) -> 
         return await traffic(world) == {f"flight-{new}": 100}
 
     await world.until(moved, "the route names the new revision")
-    world.set_routes(Routes(accepted=False, message="no listener takes it"))
-    await world.waits_for("no listener takes it")
     world.later = timedelta(seconds=31)
     world.wake()
     await world.reaches("RollingBack")
     assert await traffic(world) == {f"flight-{old}": 100}
     world.set_routes(Routes())
-    rejected = await world.says("CandidateRejected", "True", "DeadlineExceeded")
-    assert "no listener takes it" in rejected["message"]
+    await world.says("CandidateRejected", "True", "DeadlineExceeded")
     await world.serves(old)
     await world.log_is_sound()
 
@@ -117,7 +145,7 @@ async def test_missing_gateway_is_waited_for(world: World) -> None:
     assert await world.names(DEPLOYMENTS) == set()
     await world.create_gateway()
     await world.serves(revision)
-    assert (await world.verdicts())[:2] == ["Idle/WantedThird Wait", "Pending/Unblocked Start"]
+    assert (await world.verdicts())[:2] == ["Idle/WantedChanged Wait", "Pending/Unblocked Start"]
 
 
 async def test_foreign_service_of_the_same_name_is_left_alone(world: World) -> None:

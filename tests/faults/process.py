@@ -6,36 +6,42 @@ The processes are forked from one that has imported everything, so that a start 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import logging
 import multiprocessing
 import os
+import signal
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from unittest import mock
 
 import kopf
 
 from penstock.controllers import manager
 from penstock.controllers.config import CONFIG_FILE
+from penstock.controllers.model.prober import HttpAsker, ReachTarget, SmokeTarget
 from penstock.domain.lifecycle.observed import Probe
 from tests.controller.replica import entry_point
-from tests.support.kubelet import ScriptedAsker
+from tests.faults import bugs
 
 Json = dict[str, Any]
 
 # Production waits 70 s before it doubts a silent watch.
 INACTIVITY_SECONDS = 3.0
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """How to start an operator. `refused_smoke`: revisions whose smoke prediction fails, and the sentence they get.
 
-    `bug`: the name of a seeded bug, see `tests.faults.seeded`.
+    `bug`: the name of a seeded bug, see `tests.faults.bugs`.
     """
 
     kubeconfig: Path
@@ -46,11 +52,19 @@ class Start:
     bug: str = ""
 
 
-class Answers(ScriptedAsker):
-    """Pods and gateway as the operator would find them, if there were any."""
+class Answers(HttpAsker):
+    """Pods and gateway as the operator would find them if there were any: the one part that is not the product."""
 
-    async def close(self) -> None:
-        """There is nothing to close."""
+    refused_smoke: ClassVar[Mapping[str, str]] = {}
+
+    async def smoke(self, target: SmokeTarget) -> Probe:
+        """Answer for a pod."""
+        refused = self.refused_smoke.get(target.revision)
+        return Probe(False, refused) if refused else Probe(True, "predicted")
+
+    async def reach(self, target: ReachTarget) -> Probe:
+        """Answer for the data plane."""
+        return Probe(True, "5 answers in a row")
 
 
 class Process:
@@ -79,14 +93,27 @@ class Process:
         return self._process.exitcode or 0
 
 
+def warm_up() -> None:
+    """Import everything, once, in the process that all operators are forked from."""
+    first = _context().Process(target=_nothing)
+    first.start()
+    first.join()
+
+
+def _nothing() -> None:
+    pass
+
+
 @cache
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.process", "tests.faults.seeded"])
+    context.set_forkserver_preload(["tests.faults.process"])
     return context
 
 
 def _run(start: Start, port: int) -> None:
+    # Whoever started it may be killed itself: the operator must not outlive the processes it was forked from.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     output = os.open(start.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -98,19 +125,14 @@ def _run(start: Start, port: int) -> None:
         CONFIG_FILE: str(config),
     }
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
-    answers = Answers()
-    answers.smoke_answers |= {revision: Probe(False, why) for revision, why in start.refused_smoke.items()}
-    # The one part that is not the product: there are no pods to ask.
-    manager.HttpAsker = lambda: answers  # type: ignore[misc,assignment]
-    manager.isinstance = lambda obj, kind: obj is answers  # type: ignore[attr-defined]
+    Answers.refused_smoke = start.refused_smoke
     if start.bug:
-        from tests.faults.seeded import BUGS
-
-        BUGS[start.bug].plant()
+        bugs.BUGS[start.bug]()
     main = entry_point()
 
     @kopf.on.startup(registry=main.registry)
     async def doubt_silence_sooner(settings: kopf.OperatorSettings, **_: object) -> None:
         settings.watching.inactivity_timeout = INACTIVITY_SECONDS
 
-    asyncio.run(main.main())
+    with mock.patch.object(manager, "HttpAsker", Answers):
+        asyncio.run(main.main())

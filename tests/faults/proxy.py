@@ -36,7 +36,8 @@ class Mode(StrEnum):
 
     BEFORE, AFTER, LOST: the operator is killed before the request is forwarded, after its answer was, or after it took
     effect but without an answer. CUT: as LOST, but the operator lives. REFUSED: the connection ends and nothing was
-    forwarded. HANG: nothing is ever answered, and nothing forwarded.
+    forwarded. HANG: nothing is ever answered, and nothing forwarded. GONE: a watch is told that its resourceVersion is
+    too old.
     """
 
     BEFORE = "before"
@@ -45,6 +46,7 @@ class Mode(StrEnum):
     CUT = "cut"
     REFUSED = "refused"
     HANG = "hang"
+    GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Reply:
 
     def body(self) -> bytes:
         """The Status object that an API server sends."""
-        return orjson.dumps(status_object(self.status, self.reason))
+        return orjson.dumps(_status(self.status, self.reason))
 
 
 @dataclass(slots=True)
@@ -98,6 +100,16 @@ class Heard:
     obj: Json = field(repr=False)
 
 
+class _Stream:
+    """An open watch: `flows` is cleared to stall it, `end` is set to close it."""
+
+    def __init__(self, response: web.StreamResponse) -> None:
+        self.response = response
+        self.flows = asyncio.Event()
+        self.flows.set()
+        self.end = asyncio.Event()
+
+
 Plan = Callable[[Call], Awaitable[Mode | Reply | None]]
 Filter = Callable[[Heard], bool]
 
@@ -110,12 +122,14 @@ async def leave_alone(_: Call) -> Mode | Reply | None:
 class Proxy:
     """One operator's way to the API server, as an asynchronous context manager.
 
-    `plan`: looks at each request before it is forwarded, and may take its time. `passes`: looks at each watch event;
+    `plan`: looks at each request before it is forwarded, and may take its time; `on_call` only looks.
+    `passes`: looks at each watch event;
     those that do not pass are dropped. `on_kill`: ends the operator at once.
     """
 
     def __init__(self, kubeconfig: Path, namespace: str, narrowed: frozenset[str]) -> None:
         self.plan: Plan = leave_alone
+        self.on_call: Callable[[Call], None] = lambda _: None
         self.passes: Filter = lambda _: True
         self.on_kill: Callable[[], None] = lambda: None
         self.calls: list[Call] = []
@@ -125,9 +139,7 @@ class Proxy:
         self._namespace = namespace
         self._narrowed = narrowed
         self._generation = 0
-        self._open_streams: dict[asyncio.Event, web.StreamResponse] = {}
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._streams: list[_Stream] = []
 
     async def __aenter__(self) -> Self:
         connection = await load_connection(self._upstream_config, {})
@@ -176,24 +188,20 @@ class Proxy:
 
     def end_streams(self) -> None:
         """Close all watches without a word."""
-        for end in list(self._open_streams):
-            end.set()
+        for stream in self._streams:
+            stream.end.set()
 
-    def stall(self) -> None:
-        """Leave the watches open and deliver nothing more through them, as a half-open connection does."""
-        self._flowing = asyncio.Event()
-
-    def flow(self) -> None:
-        """End what `stall` began: the events that were held back are delivered."""
-        self._flowing.set()
+    async def stall(self) -> None:
+        """Leave the open watches open and deliver nothing more through them, as a half-open connection does."""
+        for stream in self._streams:
+            stream.flows.clear()
 
     async def send_error(self, code: int, reason: str) -> None:
         """Put an ERROR event into every open watch and close it."""
-        line = orjson.dumps({"type": "ERROR", "object": status_object(code, reason)}) + b"\n"
-        for end, response in list(self._open_streams.items()):
+        for stream in list(self._streams):
             with contextlib.suppress(ConnectionError):
-                await response.write(line)
-            end.set()
+                await stream.response.write(_error_event(code, reason))
+            stream.end.set()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         generation = self._generation
@@ -204,6 +212,7 @@ class Proxy:
         if call.is_write:
             call.number = len(self.writes())
             self.calls.append(call)
+        self.on_call(call)
         action = await self.plan(call)
         if generation != self._generation:
             return _abort(request)
@@ -220,7 +229,7 @@ class Proxy:
         if action is Mode.HANG:
             await asyncio.Event().wait()
         if call.watch:
-            return await self._stream(request, call)
+            return await self._stream(request, call, action)
         return await self._forward(request, call, body, action)
 
     async def _forward(
@@ -242,32 +251,35 @@ class Proxy:
             self.kill()
         return response
 
-    async def _stream(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+    async def _stream(self, request: web.BaseRequest, call: Call, action: Mode | None) -> web.StreamResponse:
         async with self._ask(request, call, b"") as upstream:
-            response = web.StreamResponse(status=upstream.status, headers=_kept(upstream.headers))
-            await response.prepare(request)
-            end = asyncio.Event()
-            self._open_streams[end] = response
-            copying = asyncio.create_task(self._copy(call, upstream, response))
-            ending = asyncio.create_task(end.wait())
+            stream = _Stream(web.StreamResponse(status=upstream.status, headers=_kept(upstream.headers)))
+            with contextlib.suppress(ConnectionError):  # who asked may be dead by now
+                await stream.response.prepare(request)
+                if action is Mode.GONE:
+                    await stream.response.write(_error_event(410, "Expired"))
+                    return stream.response
+            self._streams.append(stream)
+            tasks = [asyncio.create_task(self._copy(call, upstream, stream)), asyncio.create_task(stream.end.wait())]
             try:
-                await asyncio.wait([copying, ending], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                del self._open_streams[end]
-                for task in (copying, ending):
+                self._streams.remove(stream)
+                for task in tasks:
                     task.cancel()
-                await asyncio.gather(copying, ending, return_exceptions=True)
-        return response
+                await asyncio.gather(*tasks, return_exceptions=True)
+        return stream.response
 
-    async def _copy(self, call: Call, upstream: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+    async def _copy(self, call: Call, upstream: aiohttp.ClientResponse, stream: _Stream) -> None:
         async for line in upstream.content:
             event = orjson.loads(line)
             obj = event["object"]
             heard = Heard(call.plural, event["type"], obj.get("metadata", {}).get("name", ""), obj)
-            await self._flowing.wait()
+            await stream.flows.wait()
             if self.passes(heard):
                 self.heard.append(heard)
-                await response.write(line)
+                with contextlib.suppress(ConnectionError):
+                    await stream.response.write(line)
 
     @contextlib.asynccontextmanager
     async def _ask(self, request: web.BaseRequest, call: Call, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -300,7 +312,11 @@ class Proxy:
         )
 
 
-def status_object(code: int, reason: str) -> Json:
+def _error_event(code: int, reason: str) -> bytes:
+    return orjson.dumps({"type": "ERROR", "object": _status(code, reason)}) + b"\n"
+
+
+def _status(code: int, reason: str) -> Json:
     """A Status of the API server that says that something failed."""
     message = f"{reason} on purpose"
     return {

@@ -55,6 +55,16 @@ class Rollouts(RuleBasedStateMachine):
     def smoke_answers(self, which: str, passed: bool | None) -> None:
         self.look = replace(self.look, smoke={**self.look.smoke, which: Probe(passed, "smoke")})
 
+    @rule(which=ANY_REVISION, passed=st.sampled_from([True, True, None]))
+    def gateway_knows_the_candidate(self, which: str, passed: bool | None) -> None:
+        self.look = replace(self.look, previewed={**self.look.previewed, which: Probe(passed, "preview")})
+
+    @rule()
+    def gateway_refuses_the_route(self) -> None:
+        if self.state is not None and self.state.weights:
+            route = RouteView(present=True, weights=dict(self.state.weights), refused="BackendNotFound")
+            self.look = replace(self.look, route=route, reached={})
+
     @rule(accepted=st.booleans(), reached=st.sampled_from([True, True, None]))
     def gateway_takes_the_route(self, accepted: bool, reached: bool | None) -> None:
         if self.state is None or not self.state.weights:
@@ -95,7 +105,7 @@ class Rollouts(RuleBasedStateMachine):
     def operator_restarts(self) -> None:
         # Everything but the log is forgotten, and probes have to be asked anew.
         self.state = self.log[-1] if self.log else None
-        self.look = replace(self.look, smoke={}, reached={})
+        self.look = replace(self.look, smoke={}, previewed={}, reached={})
 
     @invariant()
     def weights_add_up(self) -> None:
@@ -128,8 +138,9 @@ class Rollouts(RuleBasedStateMachine):
                 assert workload.ready >= self.look.replicas
                 assert self.look.smoke[which].passed is True
                 assert not self.look.suspended
+                assert after.stable is None or self.look.previewed[which].passed is True
             else:
-                assert verdict is Verdict.ROLL_BACK
+                assert verdict in (Verdict.ROLL_BACK, Verdict.RETRY)
                 assert which == after.stable
         if before is not None and after.stable != before.stable:
             assert verdict is Verdict.PROMOTED

@@ -58,11 +58,15 @@ STARTING = Pods(ready=False)
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """What the gateway says to every route; `answers` False: it does not look at them."""
+    """What the gateway says to every route; `answers` False: it does not look at them.
+
+    A route that also shows a candidate (a preview) is taken in any case, unless `previews` is False.
+    """
 
     answers: bool = True
     accepted: bool = True
     message: str = ""
+    previews: bool = True
 
 
 class Simulation:
@@ -172,9 +176,10 @@ class Simulation:
         return await self._client.create(PODS, {"metadata": metadata, "spec": template["spec"]})
 
     async def _judge(self, route: Json) -> None:
-        if not self.routes.answers:
+        taken = self.routes.previews and len(route["spec"]["rules"]) > 1
+        if not self.routes.answers and not taken:
             return
-        verdicts = (("Accepted", self.routes.accepted), ("ResolvedRefs", True))
+        verdicts = (("Accepted", self.routes.accepted or taken), ("ResolvedRefs", True))
         conditions = [
             {
                 "type": kind,
@@ -203,11 +208,12 @@ class Simulation:
 class ScriptedAsker:
     """Answers the operator's questions to pods and gateway, which do not exist here.
 
-    `smoke_answers` and `reach_answers`: by revision; a revision that is in neither passes.
+    `smoke_answers`, `preview_answers` and `reach_answers`: by revision; a revision that is in none passes.
     """
 
     def __init__(self) -> None:
         self.smoke_answers: dict[str, Probe] = {}
+        self.preview_answers: dict[str, Probe] = {}
         self.reach_answers: dict[str, Probe] = {}
         self.asked: list[SmokeTarget | ReachTarget] = []
 
@@ -219,7 +225,8 @@ class ScriptedAsker:
     async def reach(self, target: ReachTarget) -> Probe:
         """Answer for the data plane."""
         self.asked.append(target)
-        return self.reach_answers.get(target.revision, Probe(True, "5 answers in a row"))
+        answers = self.preview_answers if target.preview else self.reach_answers
+        return answers.get(target.revision, Probe(True, "5 answers in a row"))
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -87,4 +87,32 @@ metadata:
 spec:
   policyName: penstock-writers
   validationActions: [Deny]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata:
+  name: penstock-scale
+  labels: {{- include "penstock.labels" $ | nindent 4 }}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules:
+    - apiGroups: ["apps"]
+      apiVersions: ["*"]
+      operations: ["UPDATE"]
+      resources: ["deployments/scale", "replicasets/scale"]
+  validations:
+  # A Scale has no labels, so that penstock-children cannot see it: its selector tells whose pods it counts.
+  - expression: {{ printf "!has(oldObject.status.selector) || !oldObject.status.selector.contains('penstock.dev/revision=') || request.userInfo.username == '%s'" $operator | quote }}
+    messageExpression: "'the pods of a Model are counted by the Model: kubectl scale model; this is ' + request.userInfo.username"
+    reason: Forbidden
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: penstock-scale
+  labels: {{- include "penstock.labels" $ | nindent 4 }}
+spec:
+  policyName: penstock-scale
+  validationActions: [Deny]
 {{- end }}

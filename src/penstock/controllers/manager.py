@@ -44,6 +44,8 @@ LEASE_NAME = "penstock-operator"
 STUCK_SECONDS = 120.0
 DRAIN_SECONDS = 3.0
 RETRY_SECONDS = 2.0
+LIST_ATTEMPTS = 10
+LIST_RETRY_SECONDS = 0.5
 
 
 def _without(*keys: str) -> Callable[[Json], Json]:
@@ -209,15 +211,28 @@ class Manager:
     async def sync(self) -> None:
         """Read everything once: a decision made on half a cache would be a wrong decision."""
         for kind in (DECISIONRECORDS, MODELREVISIONS, *CHILDREN, MODELS):
-            selector = CHILD_SELECTOR if kind in CHILDREN else None
-            try:
-                items, _ = await self._client.list(kind, label_selector=selector)
-            except NotFound:
-                if kind is HTTPROUTES:  # a cluster without Gateway API: Models are routed by Service
-                    continue
-                raise
-            for item in items:
+            for item in await self._read(kind):
                 self.observe(kind, None, item)
+
+    async def _read(self, kind: Resource) -> list[Json]:
+        """List a kind, with patience: in a storm of refusals, reading all kinds in one go would never succeed."""
+        selector = CHILD_SELECTOR if kind in CHILDREN else None
+        for _ in range(LIST_ATTEMPTS - 1):
+            try:
+                return await self._list(kind, selector)
+            except ApiError as error:
+                logger.warning("cannot list %s, tries again: %s", kind, error)
+                await asyncio.sleep(error.retry_after or LIST_RETRY_SECONDS)
+        return await self._list(kind, selector)
+
+    async def _list(self, kind: Resource, selector: str | None) -> list[Json]:
+        try:
+            items, _ = await self._client.list(kind, label_selector=selector)
+        except NotFound:
+            if kind is HTTPROUTES:  # a cluster without Gateway API: Models are routed by Service
+                return []
+            raise
+        return items
 
     async def _on_missed(self, missed: Missed) -> None:
         kind = missed.scope.resource

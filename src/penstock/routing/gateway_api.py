@@ -9,7 +9,7 @@ from typing import ClassVar
 from penstock.domain.lifecycle.desired import Desired
 from penstock.domain.lifecycle.observed import RouteView
 from penstock.kube.resources import HTTPROUTES, Resource
-from penstock.routing.protocol import Capabilities, Json, Lookup, Target
+from penstock.routing.protocol import PREVIEW_HEADER, Capabilities, Json, Lookup, Preview, Target
 
 # What must be True, for the generation in question, before the route counts as taken.
 TAKEN = ("Accepted", "ResolvedRefs")
@@ -31,7 +31,9 @@ class GatewayRouter:
     parent: Parent
     capabilities: ClassVar[Capabilities] = Capabilities(weights=True, mirror=True)
 
-    def route(self, target: Target, weights: Mapping[str, int]) -> tuple[Resource, Json] | None:
+    def route(
+        self, target: Target, weights: Mapping[str, int], preview: Preview | None = None
+    ) -> tuple[Resource, Json] | None:
         """Return the HTTPRoute.
 
         A revision without weight has no backendRef at all: some gateways send a trickle to a
@@ -44,14 +46,13 @@ class GatewayRouter:
         ]
         if not backends:
             return None
-        rule: Json = {
-            "matches": [{"path": {"type": "PathPrefix", "value": target.prefix}}],
-            "backendRefs": backends,
-        }
-        if target.prefix != "/":
-            rewrite = {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}
-            rule["filters"] = [{"type": "URLRewrite", "urlRewrite": rewrite}]
-        spec: Json = {"parentRefs": [self._parent_ref()], "rules": [rule]}
+        rules = [self._rule(target, backends)]
+        if preview is not None:
+            # The rule with a header match wins over the one without, whatever their order.
+            backend = {"name": target.services[preview.revision], "port": target.port, "weight": 1}
+            header = {"type": "Exact", "name": PREVIEW_HEADER, "value": preview.token}
+            rules.append(self._rule(target, [backend], [header]))
+        spec: Json = {"parentRefs": [self._parent_ref()], "rules": rules}
         if target.hostnames:
             spec["hostnames"] = list(target.hostnames)
         return HTTPROUTES, {"metadata": {"name": target.model}, "spec": spec}
@@ -68,11 +69,24 @@ class GatewayRouter:
         revisions = {service: revision for revision, service in target.services.items()}
         weights: dict[str, int] = {}
         for rule in live["spec"].get("rules", []):
+            if any(match.get("headers") for match in rule.get("matches", [])):
+                continue  # a preview carries no traffic of clients
             for backend in rule.get("backendRefs", []):
                 key = revisions.get(backend["name"], backend["name"])
                 weights[key] = weights.get(key, 0) + int(backend.get("weight", 1))
         accepted, refused = self._verdict(live)
         return RouteView(present=True, weights=weights, accepted=accepted, refused=refused)
+
+    @staticmethod
+    def _rule(target: Target, backends: list[Json], headers: list[Json] | None = None) -> Json:
+        match: Json = {"path": {"type": "PathPrefix", "value": target.prefix}}
+        if headers:
+            match["headers"] = headers
+        rule: Json = {"matches": [match], "backendRefs": backends}
+        if target.prefix != "/":
+            rewrite = {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}
+            rule["filters"] = [{"type": "URLRewrite", "urlRewrite": rewrite}]
+        return rule
 
     def _verdict(self, live: Json) -> tuple[bool, str]:
         generation = live["metadata"].get("generation")

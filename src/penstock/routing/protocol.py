@@ -11,6 +11,7 @@ from penstock.domain.lifecycle.observed import RouteView
 from penstock.kube.resources import Resource
 
 Json = dict[str, Any]
+PREVIEW_HEADER = "x-penstock-preview"
 Lookup = Callable[[Resource, str, str], Json | None]
 
 
@@ -38,12 +39,25 @@ class Target:
     port: int
 
 
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A revision that can be asked through the route before it gets traffic.
+
+    Only requests that carry `token` in the header PREVIEW_HEADER reach it.
+    """
+
+    revision: str
+    token: str
+
+
 class Router(Protocol):
     """One way to bring traffic to revisions."""
 
     capabilities: ClassVar[Capabilities]
 
-    def route(self, target: Target, weights: Mapping[str, int]) -> tuple[Resource, Json] | None:
+    def route(
+        self, target: Target, weights: Mapping[str, int], preview: Preview | None = None
+    ) -> tuple[Resource, Json] | None:
         """Return the object that routes by `weights`, without metadata but its name; None if there is none."""
 
     def selected(self, desired: Desired) -> str | None:

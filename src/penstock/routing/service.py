@@ -9,7 +9,7 @@ from typing import ClassVar
 from penstock.domain.lifecycle.desired import Desired
 from penstock.domain.lifecycle.observed import RouteView
 from penstock.kube.resources import SERVICES, Resource
-from penstock.routing.protocol import Capabilities, Json, Lookup, Target
+from penstock.routing.protocol import Capabilities, Json, Lookup, Preview, Target
 
 REVISION_LABEL = "penstock.dev/revision"
 
@@ -20,7 +20,9 @@ class ServiceRouter:
 
     capabilities: ClassVar[Capabilities] = Capabilities(weights=False, mirror=False)
 
-    def route(self, target: Target, weights: Mapping[str, int]) -> tuple[Resource, Json] | None:
+    def route(
+        self, target: Target, weights: Mapping[str, int], preview: Preview | None = None
+    ) -> tuple[Resource, Json] | None:
         """There is no object beside the Service itself."""
         return None
 

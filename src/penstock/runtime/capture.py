@@ -18,9 +18,11 @@ _MAX_BYTES = 4 << 20
 _MAX_FEATURES = 4096
 _MAX_CELLS = 4096
 # Counting costs less per row when many are counted at once.
-_PENDING_ROWS = 256
+_PENDING_ROWS = 64
 _KEPT_ANSWERS = 1024
 _KEPT_VALUES = 8
+# Outputs of up to so many rows are kept as they are, which costs a request nothing; of larger ones the beginning.
+_KEPT_ROWS = 64
 _NUMBERS = frozenset({"UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP32", "FP64"})
 NOTHING_CAPTURED: dict[str, Any] = {"histograms": [], "answers": []}
 
@@ -78,8 +80,9 @@ class _Counts:
 
     def add(self, values: Array) -> None:
         """Counts rows of shape [rows, columns]."""
-        position = (values[:, self._columns].astype(np.float64, copy=False) - self._low) * self._scale
-        # Cell 0 is what lies below; the product of a huge value may be infinite, never NaN.
+        with np.errstate(over="ignore"):  # a huge value may become infinite, never NaN
+            position = (values[:, self._columns].astype(np.float64, copy=False) - self._low) * self._scale
+        # Cell 0 is what lies below.
         cell = np.clip(np.floor(position) + 1, 0, self._last).astype(np.int64) + self._offsets
         self._totals += np.bincount(cell.ravel(), minlength=len(self._totals))
 
@@ -106,17 +109,16 @@ class Capture:
         self._lock = threading.Lock()
         self._pending: list[dict[str, Array]] = []
         self._pending_rows = 0
-        self._answers: deque[tuple[str, float, int, dict[str, list[Any]]]] = deque(maxlen=_KEPT_ANSWERS)
+        self._answers: deque[tuple[str, float, int, dict[str, Array]]] = deque(maxlen=_KEPT_ANSWERS)
 
     def note(self, answer: Answer, identifier: str, seconds: float) -> None:
         """One answered request and the time it took."""
-        rows = 0
-        summary = {}
-        for name, array in answer.outputs.items():
-            rows = len(array)
-            summary[name] = array.ravel()[:_KEPT_VALUES].tolist()
+        outputs = answer.outputs
+        rows = len(next(iter(outputs.values())))
+        if rows > _KEPT_ROWS:
+            outputs = {name: array[:_KEPT_VALUES].copy() for name, array in outputs.items()}
         with self._lock:
-            self._answers.append((identifier, seconds, rows, summary))
+            self._answers.append((identifier, seconds, rows, outputs))
             self._pending.append(answer.inputs)
             self._pending_rows += rows
             if self._pending_rows >= _PENDING_ROWS:
@@ -131,7 +133,13 @@ class Capture:
         return {
             "histograms": histograms,
             "answers": [
-                {"id": identifier, "revision": self._revision, "rows": rows, "seconds": seconds, "outputs": outputs}
+                {
+                    "id": identifier,
+                    "revision": self._revision,
+                    "rows": rows,
+                    "seconds": seconds,
+                    "outputs": {name: array.ravel()[:_KEPT_VALUES].tolist() for name, array in outputs.items()},
+                }
                 for identifier, seconds, rows, outputs in answers
             ],
         }

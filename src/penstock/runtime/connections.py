@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import socket
 from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from penstock.runtime.errors import LoadError
+
 # Before the first byte; clients that connect ahead keep such connections for up to 90 s.
 SILENT_SECONDS = 100
 MAX_HEADER_BYTES = 65536
+_ACCEPTED_AT_ONCE = 16
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -92,3 +96,24 @@ class LimitedProtocol(HttpToolsProtocol):
 def limited_protocol(header_seconds: float) -> type[LimitedProtocol]:
     """The protocol with that patience; uvicorn makes one per connection and hands it only its own settings."""
     return type("LimitedProtocol", (LimitedProtocol,), {"header_seconds": header_seconds})
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A socket that will listen there; raises `LoadError` (InvalidConfiguration) if it cannot."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise LoadError("InvalidConfiguration", f"Port {port} of {host} cannot be used: {error.strerror}.") from None
+    return listener
+
+
+def accepting_sockets(listener: socket.socket) -> list[socket.socket]:
+    """The same socket several times over.
+
+    libuv accepts one connection per socket and turn of the loop; under load a turn takes long, and a new connection
+    would wait behind hundreds of requests of the others.
+    """
+    return [listener, *(listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))]

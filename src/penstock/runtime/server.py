@@ -16,7 +16,7 @@ from penstock.runtime.backends import load_backend
 from penstock.runtime.calls import Call
 from penstock.runtime.capture import NOTHING_CAPTURED, Capture, read_profile
 from penstock.runtime.codec import decode_call
-from penstock.runtime.connections import limited_protocol
+from penstock.runtime.connections import accepting_sockets, bound_socket, limited_protocol
 from penstock.runtime.engine import Engine
 from penstock.runtime.errors import LoadError, RequestError
 from penstock.runtime.metadata import Metadata, read_metadata
@@ -66,7 +66,7 @@ def serve(settings: Settings) -> int:
     server, pages = _loaded(settings)
     stop_pages = serve_pages(settings.host, settings.metrics_port, pages)
     try:
-        server.run()
+        server.run(accepting_sockets(bound_socket(settings.host, settings.port)))
     finally:
         stop_pages()
     return 0
@@ -79,7 +79,7 @@ def _serve_as_worker(settings: Settings, listener: socket.socket, link: Connecti
     except LoadError as error:
         return refused(error)
     answer_parent(link, pages)
-    server.run(sockets=[listener])
+    server.run(accepting_sockets(listener))
     return 0
 
 

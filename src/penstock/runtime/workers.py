@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from penstock.runtime.admin import Page, serve_pages
 from penstock.runtime.capture import merged
+from penstock.runtime.connections import bound_socket
 from penstock.runtime.settings import Settings
 
 # Of a worker that is asked for its numbers.
@@ -48,9 +49,7 @@ def serve_workers(settings: Settings, work: Work) -> int:
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
-    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, settings.port))
+    with bound_socket(settings.host, settings.port) as listener:
         for index in range(settings.workers):
             if not is_leaving:
                 ours, theirs = context.Pipe()

@@ -51,10 +51,11 @@ def routed(to: str) -> dict[str, Any]:
 
 
 def healthy(*revisions: str) -> dict[str, Any]:
-    """Changes to `seen`: those revisions are ready and predict."""
+    """Changes to `seen`: those revisions are ready, predict, and the gateway knows them."""
     return {
         "workloads": {item: ready() for item in revisions},
         "smoke": {item: Probe(True, "predicted") for item in revisions},
+        "previewed": {item: Probe(True, "answered") for item in revisions},
     }
 
 

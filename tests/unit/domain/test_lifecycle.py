@@ -80,6 +80,41 @@ def test_no_promotion_without_readiness(changes: dict) -> None:
     assert state.weights == {}
 
 
+@pytest.mark.parametrize("known", [{}, {B: Probe(None, "answers 503")}], ids=["not asked", "not known"])
+def test_no_traffic_before_the_gateway_knows_the_candidate(known: dict) -> None:
+    state, _ = settle(stable("a"), seen("b", 10, **healthy(A), **routed(A)))
+    look = seen("b", 11, **{**healthy(A, B), "previewed": known}, **routed(A))
+    assert desired(state, look).preview == B
+    state, verdicts = settle(state, look)
+    assert verdicts == []
+    state, verdicts = settle(state, seen("b", 12, **healthy(A, B), **routed(A)))
+    assert verdicts == ["Promote"]
+    assert desired(state, look).preview is None
+
+
+def test_first_revision_needs_no_preview() -> None:
+    state, _ = settle(None, seen())
+    assert desired(state, seen()).preview is None
+    state, verdicts = settle(state, seen(after=5, **{**healthy(A), "previewed": {}}))
+    assert verdicts == ["Promote"]
+
+
+def test_refused_route_goes_back_at_once_and_is_tried_again() -> None:
+    state, _ = settle(stable("a"), seen("b", 20, **healthy(A, B), **routed(A)))
+    refused = {"route": RouteView(present=True, weights={B: 100}, refused="BackendNotFound: not found")}
+    for attempt in (2, 3):
+        state, verdicts = settle(state, seen("b", 21, **{**healthy(A, B), "previewed": {}}, **refused))
+        assert verdicts == ["Retry"]
+        assert (state.weights, state.stable, state.candidate.attempt) == ({A: 100}, A, attempt)
+        state, verdicts = settle(state, seen("b", 22, **healthy(A, B), **routed(A)))
+        assert verdicts == ["Promote"]
+    state, verdicts = settle(state, seen("b", 23, **healthy(A, B), **refused))
+    assert verdicts == ["RollBack"]
+    state, verdicts = settle(state, seen("b", 24, **healthy(A, B), **routed(A)))
+    assert (verdicts, state.rejected[0].reason) == (["RolledBack"], "RouteNotAccepted")
+    assert not state.rejected[0].quarantined
+
+
 @pytest.mark.parametrize(
     "route",
     [

@@ -10,7 +10,7 @@ from penstock.domain.lifecycle.desired import Desired
 from penstock.domain.lifecycle.observed import RouteView
 from penstock.kube.resources import HTTPROUTES, Resource
 from penstock.routing.gateway_api import GatewayRouter, Parent
-from penstock.routing.protocol import Target
+from penstock.routing.protocol import PREVIEW_HEADER, Preview, Target
 
 Json = dict[str, Any]
 
@@ -119,3 +119,21 @@ def test_absent_route() -> None:
 
 def test_service_follows_stable_whatever_the_weights() -> None:
     assert ROUTER.selected(Desired((), {"bbbbbbbbbbbb": 100}, "aaaaaaaaaaaa")) == "aaaaaaaaaaaa"
+
+
+def test_preview_is_a_rule_of_its_own_that_carries_no_traffic() -> None:
+    made = ROUTER.route(target(), {"aaaaaaaaaaaa": 100}, Preview("bbbbbbbbbbbb", "secret"))
+    assert made is not None
+    main, preview = made[1]["spec"]["rules"]
+    assert "headers" not in main["matches"][0]
+    assert main["backendRefs"] == [{"name": "flight-aaaaaaaaaaaa", "port": 8080, "weight": 100}]
+    assert preview["matches"][0]["path"] == main["matches"][0]["path"]
+    assert preview["matches"][0]["headers"] == [{"type": "Exact", "name": PREVIEW_HEADER, "value": "secret"}]
+    assert preview["backendRefs"] == [{"name": "flight-bbbbbbbbbbbb", "port": 8080, "weight": 1}]
+    assert preview["filters"] == main["filters"]
+    obj = {**made[1], "metadata": {"name": "flight", "namespace": "team", "generation": 1}}
+    assert observed(obj).weights == {"aaaaaaaaaaaa": 100}
+
+
+def test_no_route_for_a_preview_alone() -> None:
+    assert ROUTER.route(target(), {}, Preview("bbbbbbbbbbbb", "secret")) is None

@@ -3,6 +3,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -35,8 +36,9 @@ def wait_until_in_flight(server: Server, count: int) -> None:
 class Client(threading.Thread):
     """Asks over and over until told to stop; keeps every status, and every failure as its text."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, inputs: list[dict[str, Any]]) -> None:
         super().__init__()
+        self._inputs = inputs
         self.results: list[int | str] = []
         self.enough = threading.Event()
         self._base = server.client.base_url
@@ -45,14 +47,14 @@ class Client(threading.Thread):
         with httpx.Client(base_url=self._base, timeout=30) as client:
             while not self.enough.is_set():
                 try:
-                    self.results.append(client.post(INFER, json={"inputs": ROW}).status_code)
+                    self.results.append(client.post(INFER, json={"inputs": self._inputs}).status_code)
                 except httpx.HTTPError as error:
                     self.results.append(repr(error))
 
 
 def test_no_request_fails_while_the_server_leaves(model_folder: Path) -> None:
     with running(model_folder, "ONNX", PENSTOCK_DRAIN_SECONDS="3") as server:
-        clients = [Client(server) for _ in range(3)]
+        clients = [Client(server, ROW) for _ in range(3)]
         for client in clients:
             client.start()
         try:
@@ -172,6 +174,15 @@ def test_a_model_that_cannot_be_served(tmp_path: Path, content: bytes | None, re
     message = refusal(tmp_path, "ONNX")
     assert message["reason"] == reason
     assert says in message["message"]
+
+
+def test_a_port_that_is_taken(model_folder: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        told = refusal(model_folder, "ONNX", PENSTOCK_PORT=str(other.getsockname()[1]))
+    assert told["reason"] == "InvalidConfiguration"
+    assert "cannot be used" in told["message"]
 
 
 def test_wrong_settings(tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ class ModelController:
         if head is None:
             waits += [BLOCKED_SECONDS] if scope.seen.blockers else []
             return min(waits, default=None)
-        probes = [*scope.seen.smoke.values(), *scope.seen.reached.values()]
+        probes = [*scope.seen.smoke.values(), *scope.seen.previewed.values(), *scope.seen.reached.values()]
         if any(probe.passed is not True for probe in probes):
             waits.append(ASKING_SECONDS)
         if scope.seen.blockers or (scope.identity.namespace, scope.identity.name) in self._obstacles:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from penstock.api.v1alpha1.base import API_VERSION
@@ -20,7 +21,7 @@ from penstock.kube.cache import Cache
 from penstock.kube.client import KubeClient
 from penstock.kube.errors import AlreadyExists
 from penstock.kube.resources import DEPLOYMENTS, SERVICES, ObjectKey, Resource, key_of, uid_of
-from penstock.routing.protocol import Target
+from penstock.routing.protocol import Preview, Target
 
 Json = dict[str, Any]
 
@@ -46,13 +47,11 @@ class Effects:
         for workload in wanted.workloads:
             if workload.revision not in revisions:
                 revisions[workload.revision] = await self._snapshot(scope, head, workload.revision)
-        written = []
-        for kind, obj in self._objects(scope, head, wanted, revisions):
-            key = await self._apply(scope, head, kind, obj)
-            if key is not None:
-                written.append(key)
+        written = await self._apply_together(scope, head, self._workloads(scope, head, wanted, revisions))
+        for kind, obj in self._traffic(scope, wanted, revisions):
+            written.append(await self._apply(scope, head, kind, obj))
         await self._retire(scope, wanted)
-        return written
+        return [key for key in written if key is not None]
 
     async def _snapshot(self, scope: Scope, head: DecisionRecordSpec, revision: str) -> ModelRevisionSpec:
         """Write down what a revision is, once; images are pinned here and never resolved again."""
@@ -80,10 +79,10 @@ class Effects:
         self._cache.upsert(MODELREVISIONS, live)
         return ModelRevisionSpec.model_validate(live["spec"])
 
-    def _objects(
+    def _workloads(
         self, scope: Scope, head: DecisionRecordSpec, wanted: Desired, revisions: dict[str, ModelRevisionSpec]
     ) -> Iterator[tuple[Resource, Json]]:
-        model, port = scope.identity.name, names.REVISION_PORT
+        model = scope.identity.name
         for workload in wanted.workloads:
             spec = revisions[workload.revision]
             yield SERVICES, children.revision_service(model, workload.revision, children.server_port(spec))
@@ -92,12 +91,20 @@ class Effects:
             made_in = kept.get(names.ENVIRONMENT_ANNOTATION)
             environment = children.Environment.from_text(made_in) if made_in else self._environment
             yield DEPLOYMENTS, children.deployment(model, spec, workload.replicas, size, environment)
+
+    def _traffic(
+        self, scope: Scope, wanted: Desired, revisions: dict[str, ModelRevisionSpec]
+    ) -> Iterator[tuple[Resource, Json]]:
+        model, port = scope.identity.name, names.REVISION_PORT
         selected = scope.router.selected(wanted)
         if selected is not None:
             yield SERVICES, children.model_service(model, selected, children.server_port(revisions[selected]))
         services = {revision: names.workload_name(model, revision) for revision in revisions}
         target = Target(scope.identity.namespace, model, scope.target.prefix, scope.target.hostnames, services, port)
-        route = scope.router.route(target, wanted.weights)
+        preview = None
+        if wanted.preview is not None:
+            preview = Preview(wanted.preview, names.preview_token(scope.identity.uid, wanted.preview))
+        route = scope.router.route(target, wanted.weights, preview)
         if route is not None:
             kind, obj = route
             obj["metadata"]["labels"] = names.labels(model)
@@ -123,6 +130,19 @@ class Effects:
         )
         live = kept.get(names.SIZING_ANNOTATION)
         return live if live is not None and deferred else children.sizing(scope.model.spec)
+
+    async def _apply_together(
+        self, scope: Scope, head: DecisionRecordSpec, objects: Iterable[tuple[Resource, Json]]
+    ) -> list[ObjectKey | None]:
+        """Apply objects that do not depend on each other; every write has ended when the failure of one is raised."""
+        writes = (self._apply(scope, head, kind, obj) for kind, obj in objects)
+        results = await asyncio.gather(*writes, return_exceptions=True)
+        applied = []
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+            applied.append(result)
+        return applied
 
     async def _apply(self, scope: Scope, head: DecisionRecordSpec, kind: Resource, obj: Json) -> ObjectKey | None:
         identity = scope.identity

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from penstock.api.v1alpha1.base import API_VERSION
@@ -46,6 +47,11 @@ def revision_name(model: str, uid: str, revision: str) -> str:
 def record_name(model: str, uid: str, sequence: int) -> str:
     """Name of a DecisionRecord; creating it is the compare-and-swap."""
     return f"{model}-{uid8(uid)}-{sequence:010d}"
+
+
+def preview_token(uid: str, revision: str) -> str:
+    """The header value that reaches a candidate through the gateway: not to be guessed from outside the cluster."""
+    return hashlib.sha256(f"penstock.dev/preview/{uid}/{revision}".encode()).hexdigest()[:32]
 
 
 def labels(model: str, revision: str | None = None) -> dict[str, str]:

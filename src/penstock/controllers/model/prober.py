@@ -13,6 +13,7 @@ import orjson
 
 from penstock.controllers.model import smoke
 from penstock.domain.lifecycle.observed import Probe
+from penstock.routing.protocol import PREVIEW_HEADER
 
 ModelKey = tuple[str, str]
 TIMEOUT_SECONDS = 5.0
@@ -36,13 +37,17 @@ class SmokeTarget:
 
 @dataclass(frozen=True, slots=True)
 class ReachTarget:
-    """A route to ask: the URL of the Model's server and the revision that has to answer."""
+    """A route to ask: the URL of the Model's server and the revision that has to answer.
+
+    `preview`: the token that reaches a candidate which has no traffic yet; empty to ask as clients do.
+    """
 
     model: str
     revision: str
     url: str
     host: str
     identified: bool
+    preview: str = ""
 
 
 class Asker(Protocol):
@@ -147,6 +152,8 @@ class HttpAsker:
     async def reach(self, target: ReachTarget) -> Probe:
         """Ask through the route, on a new connection each time, until enough answers in a row are right."""
         headers = {"Host": target.host} if target.host else {}
+        if target.preview:
+            headers[PREVIEW_HEADER] = target.preview
         for _ in range(ANSWERS_IN_A_ROW):
             try:
                 status, answer, _ = await self._fetch(

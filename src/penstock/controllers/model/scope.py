@@ -11,17 +11,13 @@ from penstock.api.v1alpha1.conditions import Reason, describe
 from penstock.api.v1alpha1.decisionrecord import Checkpoint
 from penstock.api.v1alpha1.model import Model
 from penstock.api.v1alpha1.modelrevision import ModelRevisionSpec
-from penstock.api.v1alpha1.modelstatus import Stage
-from penstock.api.v1alpha1.serving import Runtime
-from penstock.controllers.model import names, workloads
-from penstock.controllers.model.children import server_port
+from penstock.controllers.model import names, questions, workloads
 from penstock.controllers.model.gateways import GatewayView
 from penstock.controllers.model.log import Identity
-from penstock.controllers.model.prober import Prober, ReachTarget, SmokeTarget
+from penstock.controllers.model.prober import Prober
 from penstock.controllers.resources import MODELREVISIONS
 from penstock.domain import revision as hashing
-from penstock.domain.lifecycle.classify import stage_of
-from penstock.domain.lifecycle.observed import Blocker, Limits, Observed, Probe, RouteView
+from penstock.domain.lifecycle.observed import Blocker, Limits, Observed
 from penstock.kube.cache import Cache
 from penstock.kube.resources import (
     DEPLOYMENTS,
@@ -106,6 +102,7 @@ def load(
     pods = {name: list(_pods_of(cache, identity, deployment)) for name, deployment in deployments.items()}
     spec_hash = hashing.spec_hash(model.spec)
     rollout = model.spec.rollout
+    about = questions.Subject(identity, state, revisions, target, route, gateway, cache, prober)
     seen = Observed(
         now=now,
         revision=hashing.revision_name(spec_hash),
@@ -120,8 +117,9 @@ def load(
         suspended=model.spec.suspend,
         workloads={name: workloads.view(child, pods[name]) for name, child in deployments.items()},
         route=route,
-        smoke=_smoke(identity, state, revisions, deployments, pods, prober),
-        reached=_reached(identity, state, revisions, target, route, gateway, cache, prober),
+        smoke=questions.smoke(about, deployments, pods),
+        previewed=questions.previewed(about, deployments, pods),
+        reached=questions.reached(about),
         blockers=(*hindrances, *_blockers(identity, model, cache, gateway)),
     )
     return Scope(identity, model, router, gateway, target, children, revisions, seen)
@@ -147,66 +145,6 @@ def _pods_of(cache: Cache, identity: Identity, deployment: Json) -> Iterator[Jso
         owner = controller_of(pod)
         if owner is not None and owner["uid"] in replicasets:
             yield pod
-
-
-def _smoke(
-    identity: Identity,
-    state: Checkpoint,
-    revisions: Mapping[str, ModelRevisionSpec],
-    deployments: Mapping[str, Json],
-    pods: Mapping[str, list[Json]],
-    prober: Prober,
-) -> dict[str, Probe]:
-    if state.candidate is None or stage_of(state) is not Stage.STARTING:
-        return {}
-    revision = state.candidate.revision
-    spec, deployment = revisions.get(revision), deployments.get(revision)
-    if spec is None or deployment is None or not workloads.is_settled(deployment):
-        return {}
-    addresses = workloads.ready_addresses(pods[revision])
-    if not addresses:
-        return {}
-    question = SmokeTarget(
-        model=identity.name,
-        revision=revision,
-        digest=spec.artifact.digest,
-        address=addresses[0],
-        port=server_port(spec),
-        identified=spec.runtime is Runtime.PENSTOCK,
-    )
-    token = (uid_of(deployment), state.candidate.attempt)
-    return {revision: prober.smoke((identity.namespace, identity.name), token, question)}
-
-
-def _reached(
-    identity: Identity,
-    state: Checkpoint,
-    revisions: Mapping[str, ModelRevisionSpec],
-    target: Target,
-    route: RouteView,
-    gateway: GatewayView | None,
-    cache: Cache,
-    prober: Prober,
-) -> dict[str, Probe]:
-    if stage_of(state) not in (Stage.PROMOTING, Stage.ROLLING_BACK) or not route.accepted or len(route.weights) != 1:
-        return {}
-    revision = next(iter(route.weights))
-    spec = revisions.get(revision)
-    if spec is None:
-        return {}
-    if gateway is not None:
-        live = cache.get(HTTPROUTES, identity.namespace, identity.name)
-        base, host = gateway.probe_url, target.hostnames[0] if target.hostnames else ""
-        url = base + target.prefix.rstrip("/")
-    else:
-        live = cache.get(SERVICES, identity.namespace, identity.name)
-        base = url = f"http://{live['spec'].get('clusterIP', '')}:{names.MODEL_PORT}" if live else ""
-        host = ""
-    if live is None or not base:
-        return {}
-    token = (uid_of(live), live["metadata"].get("generation"), sorted(route.weights.items()).__repr__())
-    question = ReachTarget(identity.name, revision, url, host, identified=spec.runtime is Runtime.PENSTOCK)
-    return {revision: prober.reach((identity.namespace, identity.name), token, question)}
 
 
 def _blockers(identity: Identity, model: Model, cache: Cache, gateway: GatewayView | None) -> Iterator[Blocker]:

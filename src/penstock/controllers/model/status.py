@@ -121,7 +121,12 @@ def waiting_for(scope: Scope, state: Checkpoint) -> str | None:
         if workload.ready < max(1, seen.replicas):
             return f"{workload.ready} of {seen.replicas} pods are ready."
         smoke = seen.smoke.get(candidate.revision)
-        return f"The smoke prediction: {smoke.message if smoke else 'not asked yet'}."
+        if smoke is None or smoke.passed is not True:
+            return f"The smoke prediction: {smoke.message if smoke else 'not asked yet'}."
+        previewed = seen.previewed.get(candidate.revision)
+        if state.stable is not None and (previewed is None or previewed.passed is not True):
+            return f"The gateway does not know it yet: {previewed.message if previewed else 'not asked yet'}."
+        return None
     if seen.route.refused:
         return describe(Reason.ROUTE_NOT_ACCEPTED, revision=candidate.revision, detail=seen.route.refused)
     if not seen.route.accepted:

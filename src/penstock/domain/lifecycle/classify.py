@@ -25,7 +25,7 @@ def events(state: Checkpoint, seen: Observed) -> Iterator[Event]:
     """
     held = set(_holding(state, seen))
     if seen.suspended:
-        held &= {Event.SUSPENDED, Event.CANDIDATE_LOST}
+        held &= {Event.SUSPENDED, Event.CANDIDATE_LOST, Event.ROUTE_REFUSED}
         if stage_of(state) is Stage.ROLLING_BACK:
             held |= {Event.ROUTE_APPLIED} & set(_holding(state, seen))
     yield from (event for event in Event if event in held)
@@ -51,6 +51,18 @@ def serves_alone(seen: Observed, revision: str) -> bool:
     )
 
 
+def _known_to_the_gateway(state: Checkpoint, seen: Observed) -> bool:
+    """Whether traffic can be moved without meeting a gateway that has not heard of the candidate's pods.
+
+    Ready pods do not prove it: their endpoints reach the gateway later, under load or after an
+    outage much later. A first revision takes traffic from nobody.
+    """
+    if state.stable is None or state.candidate is None:
+        return True
+    previewed = seen.previewed.get(state.candidate.revision)
+    return previewed is not None and previewed.passed is True
+
+
 def _holding(state: Checkpoint, seen: Observed) -> Iterator[Event]:
     candidate = state.candidate
     if candidate is not None:
@@ -60,7 +72,7 @@ def _holding(state: Checkpoint, seen: Observed) -> Iterator[Event]:
             yield Event.RESUMED
     if state.wanted is None or seen.spec_hash != state.wanted.spec_hash:
         back_to_stable = state.stable is not None and state.stable == seen.revision
-        yield Event.WANTED_STABLE if back_to_stable else Event.WANTED_THIRD
+        yield Event.WANTED_STABLE if back_to_stable else Event.WANTED_CHANGED
     yield Event.BLOCKED if seen.blockers else Event.UNBLOCKED
     if candidate is None:
         return
@@ -75,8 +87,10 @@ def _holding(state: Checkpoint, seen: Observed) -> Iterator[Event]:
     ready = workload.present and workload.ready >= max(1, seen.replicas)
     # Without the admission policies anybody could have made the pods that look ready.
     believed = all(blocker.reason != Reason.POLICY_MISSING for blocker in seen.blockers)
-    if ready and believed and smoke is not None and smoke.passed is True:
+    if ready and believed and smoke is not None and smoke.passed is True and _known_to_the_gateway(state, seen):
         yield Event.CANDIDATE_READY
+    if seen.route.refused and dict(seen.route.weights) == {candidate.revision: 100}:
+        yield Event.ROUTE_REFUSED
     target = candidate.revision
     if stage_of(state) is Stage.ROLLING_BACK and state.stable is not None:
         target = state.stable

@@ -35,12 +35,14 @@ class Desired:
     """All effects of the head of the log at one moment.
 
     `weights`: revision → percent, empty while nothing may be routed. `selected`: the revision
-    the in-cluster Service of the Model points at.
+    the in-cluster Service of the Model points at. `preview`: the candidate that the gateway has
+    to know before it gets traffic.
     """
 
     workloads: tuple[DesiredWorkload, ...]
     weights: Mapping[str, int]
     selected: str | None
+    preview: str | None = None
 
 
 def desired(state: Checkpoint, seen: Observed) -> Desired:
@@ -59,7 +61,10 @@ def desired(state: Checkpoint, seen: Observed) -> Desired:
     selected = state.stable
     if selected is None and state.candidate is not None and stage is not Stage.PENDING:
         selected = state.candidate.revision
-    return Desired(tuple(found.values()), state.weights, selected)
+    preview = None
+    if state.stable is not None and state.candidate is not None and stage is Stage.STARTING:
+        preview = state.candidate.revision
+    return Desired(tuple(found.values()), state.weights, selected, preview)
 
 
 def next_change(state: Checkpoint, now: datetime) -> datetime | None:

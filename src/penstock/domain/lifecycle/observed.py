@@ -18,7 +18,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadView:
-    """A revision's Deployment as it is: `ready` counts only pods of the current template."""
+    """A revision's Deployment as it is: `ready` counts the pods that answer, of whatever template."""
 
     present: bool = False
     replicas: int = 0
@@ -71,8 +71,8 @@ class Observed:
     """One consistent look at a Model and what it owns.
 
     `revision`, `spec_hash`: what the present spec asks for. `replicas`: pods the spec asks for.
-    `workloads`, `smoke`, `reached`: by revision; `reached` says whether the data plane, asked
-    through the route, answers with that revision.
+    `workloads`, `smoke`, `previewed`, `reached`: by revision; `previewed` says whether the data
+    plane already knows a candidate without traffic, `reached` whether clients are answered by it.
     """
 
     now: datetime
@@ -84,6 +84,7 @@ class Observed:
     workloads: Mapping[str, WorkloadView] = field(default_factory=dict)
     route: RouteView = field(default_factory=RouteView)
     smoke: Mapping[str, Probe] = field(default_factory=dict)
+    previewed: Mapping[str, Probe] = field(default_factory=dict)
     reached: Mapping[str, Probe] = field(default_factory=dict)
     blockers: tuple[Blocker, ...] = ()
 

@@ -23,6 +23,7 @@ from penstock.domain.lifecycle.stages import Verdict
 # can go wrong while starting may go right the next time.
 QUARANTINED_REASONS = frozenset({Reason.DIGEST_MISMATCH, Reason.UNSAFE_FORMAT})
 MAX_PREVIOUS = 2
+MAX_ROUTE_ATTEMPTS = 3
 MAX_REJECTED = 10
 
 
@@ -165,6 +166,25 @@ def roll_back_lost(state: Checkpoint, seen: Observed) -> Step | None:
     failure = seen.workload(_candidate(state).revision).failure
     lost = failure or Failure(Reason.UNAVAILABLE, "No pod of the candidate is ready any more.", permanent=True)
     return _roll_back(state, seen, lost)
+
+
+def retreat(state: Checkpoint, seen: Observed) -> Step | None:
+    """The gateway refuses the route with the candidate in it: back to the champion, and try again.
+
+    A gateway that has just restarted may not know a Service yet; that is no fault of the
+    candidate. After a few attempts it is turned down all the same.
+    """
+    candidate = _candidate(state)
+    if state.stable is None:
+        return None
+    if candidate.attempt >= MAX_ROUTE_ATTEMPTS:
+        return _roll_back(state, seen, Failure(Reason.ROUTE_NOT_ACCEPTED, seen.route.refused, permanent=True))
+    again = candidate.model_copy(
+        update={"stage": Stage.STARTING, "since": seen.now, "paused_since": None, "attempt": candidate.attempt + 1}
+    )
+    result = state.model_copy(update={"candidate": again, "weights": {state.stable: 100}})
+    message = f"The gateway refuses the route ({seen.route.refused}): revision {state.stable} keeps the traffic"
+    return Step(Verdict.RETRY, message, result, {"refused": seen.route.refused, "attempt": again.attempt})
 
 
 def roll_back_superseded(state: Checkpoint, seen: Observed) -> Step | None:

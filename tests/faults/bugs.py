@@ -1,0 +1,414 @@
+"""Bugs that are planted into the operator's process to see whether the oracles find them. Each is a plausible slip."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from penstock.api.v1alpha1.decisionrecord import Checkpoint, DecisionRecordSpec
+from penstock.api.v1alpha1.modelstatus import ModelStatus, Stage
+from penstock.controllers.model import effects, names, scope, status
+from penstock.controllers.model.controller import ModelController
+from penstock.controllers.model.effects import Effects
+from penstock.controllers.model.log import DecisionLog
+from penstock.controllers.model.pace import Pace
+from penstock.controllers.resources import DECISIONRECORDS
+from penstock.domain.lifecycle import classify
+from penstock.domain.lifecycle.desired import Desired
+from penstock.domain.lifecycle.observed import Observed
+from penstock.kube import applier, prune, queue
+from penstock.kube.applier import Applier
+from penstock.kube.client import KubeClient
+from penstock.kube.errors import AlreadyExists, Unreachable
+from penstock.kube.resources import DEPLOYMENTS, HTTPROUTES, Json, Resource, uid_of
+from penstock.routing.gateway_api import GatewayRouter
+
+BUGS: dict[str, Callable[[], None]] = {}
+
+
+def bug(plant: Callable[[], None]) -> Callable[[], None]:
+    """Register a bug by the name of the function that plants it."""
+    BUGS[plant.__name__] = plant
+    return plant
+
+
+def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    """Put what `make` makes of an attribute in its place."""
+    setattr(owner, name, make(getattr(owner, name)))
+
+
+# --- single requests ---
+
+
+@bug
+def uid_not_checked() -> None:
+    """An apply no longer says which object it means."""
+
+    def make(body: Any) -> Any:
+        def changed(self: Applier, *args: Any) -> Json:
+            made: Json = body(self, *args)
+            made["metadata"].pop("uid", None)
+            return made
+
+        return changed
+
+    replace(Applier, "_body", make)
+
+
+@bug
+def create_takes_over() -> None:
+    """The first apply of a child is an apply like any other, and nobody looks whose the object is."""
+    replace(applier, "_CREATE_ONLY", lambda _: None)
+
+
+@bug
+def ownership_not_checked() -> None:
+    """After a conflict, whatever has the name counts as ours."""
+    replace(applier, "_is_owned_by", lambda _: lambda obj, owner_uid: True)
+
+
+@bug
+def deleted_by_name() -> None:
+    """A deletion no longer says which object it means."""
+
+    def make(delete: Any) -> Any:
+        async def changed(self: KubeClient, *args: Any, uid: str | None = None, **options: Any) -> Json:
+            answer: Json = await delete(self, *args, **options)
+            return answer
+
+        return changed
+
+    replace(KubeClient, "delete", make)
+
+
+@bug
+def status_of_any_uid() -> None:
+    """A status is written to whatever Model has that name by now."""
+
+    def make(apply: Any) -> Any:
+        async def changed(self: KubeClient, resource: Resource, obj: Json, **options: Any) -> Json:
+            if options.get("subresource") == "status":
+                metadata = {name: value for name, value in obj["metadata"].items() if name != "uid"}
+                obj = {**obj, "metadata": metadata}
+            answer: Json = await apply(self, resource, obj, **options)
+            return answer
+
+        return changed
+
+    replace(KubeClient, "apply", make)
+
+
+@bug
+def writes_without_timeout() -> None:
+    """A write waits for its answer as long as it takes."""
+
+    def make(send: Any) -> Any:
+        async def changed(self: KubeClient, *args: Any, timeout: float, **options: Any) -> bytes:
+            answer: bytes = await send(self, *args, timeout=3600.0, **options)
+            return answer
+
+        return changed
+
+    replace(KubeClient, "_send", make)
+
+
+# --- the decision log ---
+
+
+@bug
+def record_after_effect() -> None:
+    """A decision takes effect first and is written down a moment later."""
+
+    def make(create: Any) -> Any:
+        async def changed(self: KubeClient, resource: Resource, obj: Json, **options: Any) -> Json:
+            if resource is not DECISIONRECORDS:
+                answer: Json = await create(self, resource, obj, **options)
+                return answer
+
+            async def later() -> None:
+                await asyncio.sleep(0.5)
+                await create(self, resource, obj, **options)
+
+            _LATER.append(asyncio.create_task(later()))
+            return obj
+
+        return changed
+
+    replace(KubeClient, "create", make)
+
+
+_LATER: list[asyncio.Task[None]] = []
+
+
+@bug
+def any_record_is_ours() -> None:
+    """A record that exists counts as written, whatever it says."""
+
+    def make(append: Any) -> Any:
+        async def changed(self: DecisionLog, *args: Any) -> bool:
+            create = self._client.create
+
+            async def forgiving(resource: Resource, obj: Json, **options: Any) -> Json:
+                try:
+                    return await create(resource, obj, **options)
+                except AlreadyExists:
+                    return obj
+
+            self._client.create = forgiving  # type: ignore[method-assign]
+            try:
+                written: bool = await append(self, *args)
+                return written
+            finally:
+                self._client.create = create  # type: ignore[method-assign]
+
+        return changed
+
+    replace(DecisionLog, "append", make)
+
+
+@bug
+def fence_is_open() -> None:
+    """A later decision's effect is overwritten."""
+    replace(Applier, "_check_fence", lambda _: lambda self, key, observed, desired: None)
+
+
+# --- the order of effects ---
+
+
+@bug
+def status_before_effect() -> None:
+    """Status tells of a decision as soon as it is made."""
+
+    def make(make_so: Any) -> Any:
+        async def changed(self: ModelController, key: Any, seen: Any, head: DecisionRecordSpec) -> None:
+            await self._write_status(seen, head, "")
+            await make_so(self, key, seen, head)
+
+        return changed
+
+    replace(ModelController, "_make_so", make)
+
+
+@bug
+def route_before_readiness() -> None:
+    """A candidate gets the traffic as soon as it is started."""
+    _change_desired(
+        lambda state, found: (
+            dataclasses.replace(found, weights={state.candidate.revision: 100})
+            if state.candidate and state.candidate.stage is Stage.STARTING
+            else found
+        )
+    )
+
+
+@bug
+def old_pods_deleted_at_promotion() -> None:
+    """While the traffic moves, the pods it comes from are given up."""
+
+    def make(retire: Any) -> Any:
+        async def changed(self: Effects, seen: scope.Scope, wanted: Desired) -> None:
+            for kind, child in seen.children:
+                revision = child["metadata"]["labels"].get(names.REVISION_LABEL, "")
+                if kind is DEPLOYMENTS and wanted.weights.get(revision, 0) == 0 and wanted.weights:
+                    name = child["metadata"]["name"]
+                    await self._applier.delete(kind, seen.identity.namespace, name, uid=uid_of(child))
+
+        return changed
+
+    replace(Effects, "_retire", make)
+
+
+@bug
+def stable_scaled_down_at_promotion() -> None:
+    """While the traffic moves, the stable revision keeps no pods."""
+
+    def change(state: Checkpoint, found: Desired) -> Desired:
+        if state.candidate is None or state.candidate.stage is not Stage.PROMOTING:
+            return found
+        workloads = tuple(
+            dataclasses.replace(item, replicas=0) if item.revision == state.stable else item for item in found.workloads
+        )
+        return dataclasses.replace(found, workloads=workloads)
+
+    _change_desired(change)
+
+
+@bug
+def stable_pointer_moves_early() -> None:
+    """The Model's Service follows the candidate while the gateway has not taken the route yet."""
+    _change_desired(
+        lambda state, found: (
+            dataclasses.replace(found, selected=state.candidate.revision)
+            if state.candidate and state.candidate.stage is Stage.PROMOTING
+            else found
+        )
+    )
+
+
+@bug
+def nothing_is_retired() -> None:
+    """What is not wanted any more stays."""
+    replace(Effects, "_retire", lambda _: _do_nothing)
+
+
+async def _do_nothing(*_: Any) -> None:
+    pass
+
+
+@bug
+def route_is_replaced() -> None:
+    """A route is changed by deleting and making it."""
+
+    def make(apply: Any) -> Any:
+        async def changed(self: Effects, seen: scope.Scope, head: DecisionRecordSpec, kind: Resource, obj: Json) -> Any:
+            live = self._cache.get(kind, seen.identity.namespace, obj["metadata"]["name"])
+            if kind is HTTPROUTES and live is not None and live["spec"]["rules"] != obj["spec"]["rules"]:
+                await self._applier.delete(kind, seen.identity.namespace, live["metadata"]["name"], uid=uid_of(live))
+                self._cache.remove(kind, seen.identity.namespace, live["metadata"]["name"])
+            return await apply(self, seen, head, kind, obj)
+
+        return changed
+
+    replace(Effects, "_apply", make)
+
+
+# --- decisions ---
+
+
+@bug
+def weights_do_not_add_up() -> None:
+    """A tenth of the traffic is forgotten."""
+
+    def make(route: Any) -> Any:
+        def changed(self: GatewayRouter, target: Any, weights: Any, *rest: Any) -> Any:
+            return route(self, target, {revision: weight * 9 // 10 for revision, weight in weights.items()}, *rest)
+
+        return changed
+
+    replace(GatewayRouter, "route", make)
+
+
+@bug
+def gateway_is_not_asked() -> None:
+    """A route counts as taken when it is written."""
+
+    def changed(seen: Observed, revision: str) -> bool:
+        return seen.route.present and dict(seen.route.weights) == {revision: 100}
+
+    replace(classify, "serves_alone", lambda _: changed)
+
+
+@bug
+def wanted_follows_generation() -> None:
+    """Any edit of the spec asks for a new rollout."""
+
+    def make(load: Any) -> Any:
+        def changed(model: Any, *args: Any) -> scope.Scope:
+            found: scope.Scope = load(model, *args)
+            generation = hashlib.sha256(str(model.metadata.generation).encode()).hexdigest()
+            return dataclasses.replace(found, seen=dataclasses.replace(found.seen, spec_hash=f"sha256:{generation}"))
+
+        return changed
+
+    replace(scope, "load", make)
+
+
+@bug
+def names_by_process() -> None:
+    """Children are named after the process that makes them."""
+    started = hashlib.sha256(str(datetime.now(UTC)).encode()).hexdigest()[:5]
+    replace(names, "workload_name", lambda name: lambda model, revision: f"{name(model, revision)}-{started}")
+
+
+# --- the machinery ---
+
+
+@bug
+def failures_are_not_retried() -> None:
+    """A Model whose handling failed is left alone until something happens to it."""
+    replace(queue.WorkQueue, "_retry", lambda _: lambda self, key, error: None)
+
+
+@bug
+def events_are_lost_while_working() -> None:
+    """What happens to a Model while it is handled is forgotten, and there is no second look."""
+
+    def make(add: Any) -> Any:
+        def changed(self: queue.WorkQueue[Any], key: Any) -> None:
+            if key not in self._processing:
+                add(self, key)
+
+        return changed
+
+    replace(queue.WorkQueue, "add", make)
+    replace(queue.WorkQueue, "add_after", lambda _: lambda self, key, seconds: None)
+
+
+@bug
+def nothing_is_pruned() -> None:
+    """Deletions that no event told of are never noticed."""
+    replace(prune.Pruner, "run", lambda _: _do_nothing)
+
+
+@bug
+def drift_is_not_seen() -> None:
+    """What was applied once counts as applied for ever."""
+
+    def make(is_applied: Any) -> Any:
+        def changed(self: Applier, key: Any, desired: Json, intent: bytes, observed: Json) -> bool:
+            memo = self._memos.get(key)
+            return bool((memo and memo.intent == intent) or is_applied(self, key, desired, intent, observed))
+
+        return changed
+
+    replace(Applier, "_is_applied", make)
+
+
+@bug
+def status_never_settles() -> None:
+    """Status holds the time of the last look, and is written at each."""
+
+    def make(build: Any) -> Any:
+        def changed(*args: Any) -> ModelStatus:
+            built: ModelStatus = build(*args)
+            now = f"Looked at {datetime.now(UTC)}."
+            conditions = [item.model_copy(update={"message": now}) for item in built.conditions]
+            return built.model_copy(update={"conditions": conditions})
+
+        return changed
+
+    def soon(next_look: Any) -> Any:
+        return lambda *args: 0.3
+
+    replace(status, "build", make)
+    replace(Pace, "hold", lambda _: lambda *args: 0.0)
+    replace(ModelController, "_next_look", soon)
+
+
+@bug
+def time_out_is_success() -> None:
+    """A write whose answer was lost counts as done."""
+
+    def make(apply: Any) -> Any:
+        async def changed(self: KubeClient, resource: Resource, obj: Json, **options: Any) -> Json:
+            try:
+                answer: Json = await apply(self, resource, obj, **options)
+            except Unreachable:
+                version = {"resourceVersion": str(2**60), "uid": obj["metadata"].get("uid", "unknown")}
+                return {**obj, "metadata": {**obj["metadata"], **version}}
+            return answer
+
+        return changed
+
+    replace(KubeClient, "apply", make)
+
+
+def _change_desired(change: Callable[[Checkpoint, Desired], Desired]) -> None:
+    def make(desired: Any) -> Any:
+        return lambda state, seen: change(state, desired(state, seen))
+
+    replace(effects, "desired", make)
