@@ -44,6 +44,8 @@ LEASE_NAME = "penstock-operator"
 STUCK_SECONDS = 120.0
 DRAIN_SECONDS = 3.0
 RETRY_SECONDS = 2.0
+EVENTS_PER_SECOND = 50.0
+EVENT_BURST = 200
 LIST_ATTEMPTS = 10
 LIST_RETRY_SECONDS = 0.5
 
@@ -88,7 +90,13 @@ class Manager:
         self._log = DecisionLog(client)
         self._asker = asker or HttpAsker()
         self._prober = Prober(self._asker, self.queue.add)
-        self._events = EventRecorder(client, "penstock.dev/operator", self.identity, metrics=metrics)
+        self._events = EventRecorder(
+            client,
+            "penstock.dev/operator",
+            self.identity,
+            bucket=TokenBucket(EVENTS_PER_SECOND, EVENT_BURST),  # of their own: Events never hold up a write
+            metrics=metrics,
+        )
         self._guard = PolicyGuard(client, load_expected(), self._wake_all)
         self._controller = ModelController(
             client,
