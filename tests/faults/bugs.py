@@ -17,9 +17,7 @@ from penstock.controllers.model.effects import Effects
 from penstock.controllers.model.log import DecisionLog
 from penstock.controllers.model.pace import Pace
 from penstock.controllers.resources import DECISIONRECORDS
-from penstock.domain.lifecycle import classify
 from penstock.domain.lifecycle.desired import Desired
-from penstock.domain.lifecycle.observed import Observed
 from penstock.kube import applier, prune, queue
 from penstock.kube.applier import Applier
 from penstock.kube.client import KubeClient
@@ -213,7 +211,7 @@ def old_pods_deleted_at_promotion() -> None:
         async def changed(self: Effects, seen: scope.Scope, wanted: Desired) -> None:
             for kind, child in seen.children:
                 revision = child["metadata"]["labels"].get(names.REVISION_LABEL, "")
-                if kind is DEPLOYMENTS and wanted.weights.get(revision, 0) == 0 and wanted.weights:
+                if kind is DEPLOYMENTS and revision == wanted.selected and wanted.weights.get(revision, 0) == 0:
                     name = child["metadata"]["name"]
                     await self._applier.delete(kind, seen.identity.namespace, name, uid=uid_of(child))
 
@@ -294,12 +292,8 @@ def weights_do_not_add_up() -> None:
 
 @bug
 def gateway_is_not_asked() -> None:
-    """A route counts as taken when it is written."""
-
-    def changed(seen: Observed, revision: str) -> bool:
-        return seen.route.present and dict(seen.route.weights) == {revision: 100}
-
-    replace(classify, "serves_alone", lambda _: changed)
+    """A route counts as accepted when it is written."""
+    replace(GatewayRouter, "_verdict", lambda _: lambda self, live: (True, ""))
 
 
 @bug

@@ -257,7 +257,8 @@ async def together(jobs: int, runs: Iterable[Awaitable[Outcome]]) -> list[Outcom
 
 def sampled(clean: Mapping[str, Outcome], sample: int | None, seed: int) -> list[Point]:
     """Points of all scenarios, or so many of them."""
-    points = [point for name, outcome in clean.items() for point in outcome.reference.points(name)]
+    repeatable = [(name, outcome.reference) for name, outcome in clean.items() if SCENARIOS[name].repeatable]
+    points = [point for name, reference in repeatable for point in reference.points(name)]
     return points if sample is None else random.Random(seed).sample(points, min(sample, len(points)))
 
 

@@ -38,6 +38,8 @@ _INCIDENTAL = frozenset(
         "hash",
         "previousHash",
         "head",
+        # It may list what is missing in any order.
+        "message",
     }
 )
 

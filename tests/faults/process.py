@@ -6,7 +6,9 @@ The processes are forked from one that has imported everything, so that a start 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
+import itertools
 import json
 import logging
 import multiprocessing
@@ -35,6 +37,7 @@ Json = dict[str, Any]
 # Production waits 70 s before it doubts a silent watch.
 INACTIVITY_SECONDS = 3.0
 _PR_SET_PDEATHSIG = 1
+_PORTS = itertools.count(12000 + os.getpid() * 20 % 18000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,7 @@ class Process:
     """One running operator."""
 
     def __init__(self, start: Start) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self._process = _context().Process(target=_run, args=(start, port), daemon=True)
+        self._process = _context().Process(target=_run, args=(start, _free_port()), daemon=True)
         self._process.start()
 
     def kill(self) -> None:
@@ -91,6 +91,15 @@ class Process:
             loop.remove_reader(self._process.sentinel)
         self._process.join()
         return self._process.exitcode or 0
+
+
+def _free_port() -> int:
+    """A port that nobody is given by chance: below those that the system hands out."""
+    while True:
+        port = next(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("0.0.0.0", port))
+            return port
 
 
 def warm_up() -> None:

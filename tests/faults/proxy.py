@@ -150,9 +150,9 @@ class Proxy:
             read_bufsize=_LINE_LIMIT,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        self._runner = web.ServerRunner(web.Server(self._handle, handler_cancellation=True))
+        self._runner = web.ServerRunner(web.Server(self._handle, handler_cancellation=True), shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         return self

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tests.controller.world import revision_of, spec_of
 from tests.faults.api_faults import CASES, Case, try_case
 from tests.faults.bugs import BUGS
 from tests.faults.campaign import Outcome, Point, Reference, Stage, references, stage, together
@@ -39,6 +40,8 @@ class Place:
         return str(Point(self.scenario, self.label, 0, self.mode)) if self.label else f"{self.scenario}, no fault"
 
 
+# No event follows it that could wake the Model.
+LAST_WRITE = f"patch modelrevisions/status flight-UID-{revision_of(spec_of('b'))}"
 PLACES: dict[str, Place] = {
     "uid_not_checked": Place("manners", "switch"),
     "create_takes_over": Place("manners", "taken"),
@@ -60,7 +63,9 @@ PLACES: dict[str, Place] = {
     "gateway_is_not_asked": Place("promotion_is_seen", "rollback"),
     "wanted_follows_generation": Place("end state", "touched"),
     "names_by_process": Place("created and deleted", "first", "patch httproutes flight", Mode.BEFORE),
-    "failures_are_not_retried": Place("liveness", "switch", "patch httproutes flight", Mode.CUT),
+    "failures_are_not_retried": Place(
+        "liveness", "switch", "patch modelrevisions/status flight-UID-5d8d5afb2ff9", Mode.REFUSED
+    ),
     "events_are_lost_while_working": Place("liveness", "first"),
     "nothing_is_pruned": Place("liveness", "deleted", case=CASES["DELETED events lost"]),
     "drift_is_not_seen": Place("liveness", "edited"),
