@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.controller.world import revision_of, spec_of
 from tests.faults.api_faults import CASES, Case, try_case
 from tests.faults.bugs import BUGS
 from tests.faults.campaign import Outcome, Point, Reference, Stage, references, stage, together
@@ -40,8 +39,8 @@ class Place:
         return str(Point(self.scenario, self.label, 0, self.mode)) if self.label else f"{self.scenario}, no fault"
 
 
-# No event follows it that could wake the Model.
-LAST_WRITE = f"patch modelrevisions/status flight-UID-{revision_of(spec_of('b'))}"
+# There is nothing yet whose events could wake the Model.
+FIRST_WRITE = "create decisionrecords flight-UID-0000000001"
 PLACES: dict[str, Place] = {
     "uid_not_checked": Place("manners", "switch"),
     "create_takes_over": Place("manners", "taken"),
