@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CLUSTER_TOOL := $(PY) -m hack.cluster
 
-.PHONY: help venv check lint unit test demo demo-clean cluster-up cluster-down lock crds clean bench-controller bench-runtime
+.PHONY: help venv check lint unit test faults demo demo-clean cluster-up cluster-down lock crds clean bench-controller bench-runtime
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -23,8 +23,11 @@ lint: venv
 unit: venv
 	@.venv/bin/pytest -q tests/unit tests/property
 
-test: venv  ## every test layer there is, from nothing
+test: venv  ## every test layer but the fault campaign, from nothing
 	@hack/test.sh
+
+faults: venv  ## a sample of the fault campaign: crashes at every write, API faults, seeded bugs (some 5 minutes)
+	@.venv/bin/pytest tests/faults
 
 demo: venv  ## a real cluster, the operator, a model trained on real flights, predictions through Envoy
 	@$(PY) -m hack.demo

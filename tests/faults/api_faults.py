@@ -52,14 +52,13 @@ def conflicts(arena: Arena) -> None:
 
 
 def too_many_requests(arena: Arena) -> None:
-    """Every third request is answered with 429 and the wish to come back after a second."""
-    arena.proxy.plan = _each(3, lambda _: Reply(429, "TooManyRequests", 1))
+    """A third of all requests is answered with 429 and the wish to come back after a second."""
+    arena.proxy.plan = _by_chance(0.33, (Reply(429, "TooManyRequests", 1),))
 
 
 def unavailable(arena: Arena) -> None:
-    """Of all requests, watches and the lease included, every other one fails with a 5xx."""
-    answers = random.Random(5)
-    arena.proxy.plan = _each(2, lambda _: answers.choice(UNAVAILABLE))
+    """Of all requests, watches and the lease included, four in ten fail with a 5xx."""
+    arena.proxy.plan = _by_chance(0.4, UNAVAILABLE)
 
 
 def outage(arena: Arena) -> None:
@@ -180,14 +179,12 @@ async def _try_cases(ready: Stage, cases: Sequence[Case], jobs: int) -> list[Out
     return await try_cases(ready, clean, cases, jobs)
 
 
-def _each(number: int, answer: Callable[[Call], Reply]) -> Plan:
-    """The plan to spoil every so-manieth request."""
-    count = 0
+def _by_chance(share: float, answers: Sequence[Reply]) -> Plan:
+    """The plan to spoil a share of all requests."""
+    dice = random.Random(5)
 
-    async def plan(call: Call) -> Mode | Reply | None:
-        nonlocal count
-        count += 1
-        return answer(call) if count % number == 0 else None
+    async def plan(_: Call) -> Mode | Reply | None:
+        return dice.choice(answers) if dice.random() < share else None
 
     return plan
 

@@ -262,12 +262,14 @@ def route_is_replaced() -> None:
     """A route is changed by deleting and making it."""
 
     def make(apply: Any) -> Any:
-        async def changed(self: Effects, seen: scope.Scope, head: DecisionRecordSpec, kind: Resource, obj: Json) -> Any:
+        async def changed(
+            self: Effects, seen: scope.Scope, head: DecisionRecordSpec, kind: Resource, obj: Json, *rest: Any
+        ) -> Any:
             live = self._cache.get(kind, seen.identity.namespace, obj["metadata"]["name"])
             if kind is HTTPROUTES and live is not None and live["spec"]["rules"] != obj["spec"]["rules"]:
                 await self._applier.delete(kind, seen.identity.namespace, live["metadata"]["name"], uid=uid_of(live))
                 self._cache.remove(kind, seen.identity.namespace, live["metadata"]["name"])
-            return await apply(self, seen, head, kind, obj)
+            return await apply(self, seen, head, kind, obj, *rest)
 
         return changed
 

@@ -38,6 +38,8 @@ _INCIDENTAL = frozenset(
         "hash",
         "previousHash",
         "head",
+        # Which of two decisions orders an effect depends on what fails meanwhile; the oracles check that it may.
+        names.SEQUENCE_ANNOTATION,
         # It may list what is missing in any order.
         "message",
     }

@@ -62,9 +62,7 @@ PLACES: dict[str, Place] = {
     "gateway_is_not_asked": Place("promotion_is_seen", "rollback"),
     "wanted_follows_generation": Place("end state", "touched"),
     "names_by_process": Place("created and deleted", "first", "patch httproutes flight", Mode.BEFORE),
-    "failures_are_not_retried": Place(
-        "liveness", "switch", "patch modelrevisions/status flight-UID-5d8d5afb2ff9", Mode.REFUSED
-    ),
+    "failures_are_not_retried": Place("liveness", "first", FIRST_WRITE, Mode.REFUSED),
     "events_are_lost_while_working": Place("liveness", "first"),
     "nothing_is_pruned": Place("liveness", "deleted", case=CASES["DELETED events lost"]),
     "drift_is_not_seen": Place("liveness", "edited"),

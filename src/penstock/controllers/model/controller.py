@@ -83,7 +83,7 @@ class ModelController:
         self._effects = Effects(client, cache, applier, config)
         self._gateways = Gateways(client, config.gateway)
         self._pace = Pace()
-        self._written: dict[ModelKey, list[ObjectKey]] = {}
+        self._written: dict[ModelKey, set[ObjectKey]] = {}
         # What kept the last look from being carried out; goes away when it can be.
         self._obstacles: dict[ModelKey, Blocker] = {}
 
@@ -180,7 +180,8 @@ class ModelController:
 
     async def _make_so(self, key: ModelKey, scope: Scope, head: DecisionRecordSpec) -> None:
         try:
-            self._written[key] = await self._effects.apply(scope, head)
+            written = self._written[key] = set()
+            await self._effects.apply(scope, head, written)
             self._obstacles.pop(key, None)
             return
         except OwnerConflict as conflict:

@@ -36,8 +36,10 @@ class Effects:
         self._config = config
         self._environment = children.Environment(config.image_pull_policy, config.insecure_registries)
 
-    async def apply(self, scope: Scope, head: DecisionRecordSpec) -> list[ObjectKey]:
-        """Create and update what must exist, then delete what must not. Return the keys of what was written.
+    async def apply(self, scope: Scope, head: DecisionRecordSpec, written: set[ObjectKey]) -> None:
+        """Create and update what must exist, then delete what must not.
+
+        The keys of what was written are added to `written`, also if it ends in an exception.
 
         The order keeps traffic safe: pods and their Services first, then the route, then deletions,
         and those only for what the live route does not name.
@@ -47,11 +49,10 @@ class Effects:
         for workload in wanted.workloads:
             if workload.revision not in revisions:
                 revisions[workload.revision] = await self._snapshot(scope, head, workload.revision)
-        written = await self._apply_together(scope, head, self._workloads(scope, head, wanted, revisions))
+        await self._apply_together(scope, head, self._workloads(scope, head, wanted, revisions), written)
         for kind, obj in self._traffic(scope, wanted, revisions):
-            written.append(await self._apply(scope, head, kind, obj))
+            await self._apply(scope, head, kind, obj, written)
         await self._retire(scope, wanted)
-        return [key for key in written if key is not None]
 
     async def _snapshot(self, scope: Scope, head: DecisionRecordSpec, revision: str) -> ModelRevisionSpec:
         """Write down what a revision is, once; images are pinned here and never resolved again."""
@@ -132,19 +133,17 @@ class Effects:
         return live if live is not None and deferred else children.sizing(scope.model.spec)
 
     async def _apply_together(
-        self, scope: Scope, head: DecisionRecordSpec, objects: Iterable[tuple[Resource, Json]]
-    ) -> list[ObjectKey | None]:
+        self, scope: Scope, head: DecisionRecordSpec, objects: Iterable[tuple[Resource, Json]], written: set[ObjectKey]
+    ) -> None:
         """Apply objects that do not depend on each other; every write has ended when the failure of one is raised."""
-        writes = (self._apply(scope, head, kind, obj) for kind, obj in objects)
-        results = await asyncio.gather(*writes, return_exceptions=True)
-        applied = []
-        for result in results:
+        writes = (self._apply(scope, head, kind, obj, written) for kind, obj in objects)
+        for result in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
-            applied.append(result)
-        return applied
 
-    async def _apply(self, scope: Scope, head: DecisionRecordSpec, kind: Resource, obj: Json) -> ObjectKey | None:
+    async def _apply(
+        self, scope: Scope, head: DecisionRecordSpec, kind: Resource, obj: Json, written: set[ObjectKey]
+    ) -> None:
         identity = scope.identity
         metadata = {
             **obj["metadata"],
@@ -154,7 +153,8 @@ class Effects:
         full = {"apiVersion": kind.api_version, "kind": kind.kind, **obj, "metadata": metadata}
         stamped = self._stamped(full, kind, head.sequence, identity.uid)
         applied = await self._applier.apply(kind, stamped, owner_uid=identity.uid)
-        return key_of(kind, full) if applied.changed else None
+        if applied.changed:
+            written.add(key_of(kind, full))
 
     def _stamped(self, obj: Json, kind: Resource, sequence: int, owner_uid: str) -> Json:
         """Name the decision behind an object: the one that gave it its present form, not the newest."""
@@ -177,7 +177,9 @@ class Effects:
             # A route that is left over from before the Model lost its Gateway.
             gone |= kind not in (DEPLOYMENTS, SERVICES) and routed is None
             if gone and not meta.get("deletionTimestamp"):
-                await self._applier.delete(kind, meta["namespace"], meta["name"], uid=uid_of(child))
+                deleted = await self._applier.delete(kind, meta["namespace"], meta["name"], uid=uid_of(child))
+                if not deleted:  # it is gone already, and the event that says so is late or lost
+                    self._cache.remove(kind, meta["namespace"], meta["name"], uid_of(child))
 
 
 def snapshot(

@@ -77,7 +77,16 @@ def previewed(about: Subject, deployments: Mapping[str, Json], pods: Mapping[str
     if deployment is None or not workloads.ready_addresses(pods[candidate.revision]) or not about.route.accepted:
         return {}
     token = names.preview_token(about.identity.uid, candidate.revision)
+    if not _leads_to_preview(about, token):
+        return {}  # the stable revision would answer, and not every server says which one it is
     return _ask(about, candidate.revision, (uid_of(deployment), candidate.attempt), token)
+
+
+def _leads_to_preview(about: Subject, token: str) -> bool:
+    live = about.cache.get(HTTPROUTES, about.identity.namespace, about.identity.name)
+    rules = live["spec"].get("rules", ()) if live else ()
+    matches = [match for rule in rules for match in rule.get("matches", ())]
+    return any(header.get("value") == token for match in matches for header in match.get("headers", ()))
 
 
 def reached(about: Subject) -> dict[str, Probe]:
