@@ -28,16 +28,7 @@ def python_of(name: str, kind: str) -> Path:
         if not complete.exists():
             uv = Path(sys.executable).with_name("uv")
             subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
-            install: list[str | Path] = [
-                uv,
-                "pip",
-                "sync",
-                "--quiet",
-                "--python",
-                interpreter,
-                "--require-hashes",
-                requirements,
-            ]
+            install: list[str | Path] = [uv, "pip", "sync", "--quiet", "--require-hashes"]
             subprocess.run([*install, "--python", interpreter, requirements], check=True)
             complete.touch()
     return interpreter
