@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
+import importlib
 import itertools
 import json
 import logging
 import multiprocessing
 import os
-import signal
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,7 +35,6 @@ Json = dict[str, Any]
 
 # Production waits 70 s before it doubts a silent watch.
 INACTIVITY_SECONDS = 3.0
-_PR_SET_PDEATHSIG = 1
 _PORTS = itertools.count(12000 + os.getpid() * 20 % 18000)
 
 
@@ -116,13 +114,13 @@ def _nothing() -> None:
 @cache
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.process"])
+    context.set_forkserver_preload(["tests.faults.mortal", "tests.faults.process"])
     return context
 
 
 def _run(start: Start, port: int) -> None:
-    # Whoever started it may be killed itself: the operator must not outlive the processes it was forked from.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent = importlib.import_module("tests.faults.mortal").end_with_parent  # importing it has an effect
+    end_with_parent()
     output = os.open(start.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
