@@ -9,5 +9,6 @@ compile() { # OUT ARGS...
 }
 compile operator --extra operator pyproject.toml
 compile runtime --extra runtime pyproject.toml
+compile jobs --extra jobs pyproject.toml
 compile dev --extra dev pyproject.toml
 compile bootstrap requirements/bootstrap.in
