@@ -32,11 +32,21 @@ class GatewaySettings(_Settings):
     probe_url: str = ""
 
 
+class ArtifactStore(_Settings):
+    """The OCI registry that keeps profiles and reports: `repository` is HOST/PREFIX, none are kept if empty."""
+
+    repository: Annotated[
+        str, Field(max_length=512, pattern="^([a-z0-9][-a-z0-9.]*(:[0-9]{1,5})?(/[-a-z0-9._]+)*)?$")
+    ] = ""
+
+
 class OperatorConfig(_Settings):
     """The whole configuration; unknown keys are refused so that a typing error is noticed."""
 
     runtime_image: ImageByDigest
+    jobs_image: ImageByDigest | None = None
     image_pull_policy: str = "IfNotPresent"
+    artifact_store: ArtifactStore = ArtifactStore()
     gateway: GatewaySettings = GatewaySettings()
     insecure_registries: tuple[str, ...] = ()
     workers: Annotated[int, Field(ge=1, le=256)] = 16

@@ -6,3 +6,4 @@ from penstock.kube.resources import Resource
 MODELS = Resource(GROUP, VERSION, "models", "Model")
 MODELREVISIONS = Resource(GROUP, VERSION, "modelrevisions", "ModelRevision")
 DECISIONRECORDS = Resource(GROUP, VERSION, "decisionrecords", "DecisionRecord")
+FEATURESETS = Resource(GROUP, VERSION, "featuresets", "FeatureSet")

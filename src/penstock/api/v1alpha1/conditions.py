@@ -19,6 +19,9 @@ class ConditionType(StrEnum):
     CANDIDATE_REJECTED = "CandidateRejected"
     CONFLICT = "Conflict"
     POLICY_MISSING = "PolicyMissing"
+    VALID = "Valid"
+    FRESH = "Fresh"
+    FEATURES_CHANGED = "FeaturesChanged"
 
 
 class ConditionStatus(StrEnum):
@@ -67,6 +70,35 @@ class Reason(StrEnum):
     REFUSED = "Refused"
     STATE_LOST = "StateLost"
     POLICY_MISSING = "PolicyMissing"
+
+    FEATURE_SET_MISSING = "FeatureSetMissing"
+    FEATURE_SET_NOT_VALID = "FeatureSetNotValid"
+    FEATURE_SET_PENDING = "FeatureSetPending"
+    FEATURES_CURRENT = "FeaturesCurrent"
+    FEATURES_CHANGED = "FeaturesChanged"
+
+    VALIDATING = "Validating"
+    VALID = "Valid"
+    CHECKS_FAILED = "ChecksFailed"
+    CHECKS_FAILED_WARNING = "ChecksFailedWarning"
+    FRESH = "Fresh"
+    STALE = "Stale"
+    AGE_UNKNOWN = "AgeUnknown"
+    INVALID_SPEC = "InvalidSpec"
+    SOURCE_NOT_FOUND = "SourceNotFound"
+    SOURCE_ACCESS_DENIED = "SourceAccessDenied"
+    SOURCE_UNAVAILABLE = "SourceUnavailable"
+    SOURCE_CHANGED = "SourceChanged"
+    SOURCE_DIGEST_MISMATCH = "SourceDigestMismatch"
+    CORRUPT_FILE = "CorruptFile"
+    EMPTY_DATASET = "EmptyDataset"
+    DATASET_TOO_LARGE = "DatasetTooLarge"
+    OUT_OF_MEMORY = "OutOfMemory"
+    BASELINE_UNAVAILABLE = "BaselineUnavailable"
+    STORE_UNAVAILABLE = "StoreUnavailable"
+    CREDENTIALS_MISSING = "CredentialsMissing"
+    VALIDATION_TIMEOUT = "ValidationTimeout"
+    VALIDATION_ERROR = "ValidationError"
 
 
 SENTENCES: dict[Reason, str] = {
@@ -125,12 +157,59 @@ SENTENCES: dict[Reason, str] = {
     Reason.POLICY_MISSING: (
         "The admission policies of Penstock are missing or altered; install the chart's policies again"
     ),
+    Reason.FEATURE_SET_MISSING: (
+        "{subject} waits for its FeatureSet, which does not exist; create it or correct spec.features.featureSetRef"
+    ),
+    Reason.FEATURE_SET_NOT_VALID: (
+        "{subject} waits for valid data; see kubectl describe featureset, mend the data and it goes on by itself"
+    ),
+    Reason.FEATURE_SET_PENDING: "{subject} waits until its FeatureSet has been validated",
+    Reason.FEATURES_CURRENT: "{subject} was made with the present definition of its FeatureSet",
+    Reason.FEATURES_CHANGED: (
+        "{subject} was made with another definition of its FeatureSet; train the model again and push it"
+    ),
+    Reason.VALIDATING: "{subject} is being validated",
+    Reason.VALID: "{subject} passed its checks",
+    Reason.CHECKS_FAILED: (
+        "{subject} failed checks; mend the data or, if it is right, the definition, and it is looked at again"
+    ),
+    Reason.CHECKS_FAILED_WARNING: "{subject} failed checks, and spec.validation.onFailure is Warn: it may be used",
+    Reason.FRESH: "{subject} is young enough",
+    Reason.STALE: "The newest row of {subject} is older than spec.source.freshnessSeconds; bring newer data",
+    Reason.AGE_UNKNOWN: "{subject} has no row whose time could be read from spec.timestampField",
+    Reason.INVALID_SPEC: "The definition of {subject} cannot be used; correct what is named here",
+    Reason.SOURCE_NOT_FOUND: "There is no file of {subject} at spec.source.uri; correct the uri or bring the file",
+    Reason.SOURCE_ACCESS_DENIED: (
+        "The source of {subject} refuses the credentials; correct the Secret in spec.source.credentialsSecretRef"
+    ),
+    Reason.SOURCE_UNAVAILABLE: "The source of {subject} cannot be reached now; it is tried again",
+    Reason.SOURCE_CHANGED: "The source of {subject} changed while it was read; it is read again",
+    Reason.SOURCE_DIGEST_MISMATCH: (
+        "The files of {subject} do not have the digest in spec.source.digest; correct the digest or the files"
+    ),
+    Reason.CORRUPT_FILE: "A file of {subject} cannot be read in spec.source.format; write it again",
+    Reason.EMPTY_DATASET: "{subject} has no rows; nothing can be said about it",
+    Reason.DATASET_TOO_LARGE: "{subject} does not fit on the Job's disk; raise spec.validation.scratchGibibytes",
+    Reason.OUT_OF_MEMORY: (
+        "The validation of {subject} ran out of memory; raise spec.validation.resources.limits.memory"
+    ),
+    Reason.BASELINE_UNAVAILABLE: "The baseline of {subject} cannot be read; correct spec.baseline",
+    Reason.STORE_UNAVAILABLE: (
+        "The artifact store does not take the profile of {subject}; see the operator's artifactStore setting"
+    ),
+    Reason.CREDENTIALS_MISSING: (
+        "The Secret with the credentials of {subject} is missing or lacks a key; create it in the same namespace"
+    ),
+    Reason.VALIDATION_TIMEOUT: (
+        "The validation of {subject} took too long; raise spec.validation.deadlineSeconds or its resources"
+    ),
+    Reason.VALIDATION_ERROR: "The validation of {subject} ended without a result; see the logs of its Job",
 }
-"""The sentence of each reason; {subject} is a revision or the Model. It says what to do where a person can act."""
+"""The sentence of each reason; {subject} is a revision, the Model or the dataset. It says what a person can do."""
 
 
 class Condition(ApiType):
-    """One observation of the Model in the form of metav1.Condition."""
+    """One observation in the form of metav1.Condition."""
 
     type: CamelCaseWord
     """What the condition is about, such as Ready."""
@@ -146,12 +225,14 @@ class Condition(ApiType):
     """One sentence for people: what is so and what to do."""
 
 
-def describe(reason: Reason, *, revision: str | None = None, detail: str | None = None) -> str:
-    """Return the sentence of `reason` about a revision, or the Model where none is named.
+def describe(
+    reason: Reason, *, revision: str | None = None, subject: str = "the Model", detail: str | None = None
+) -> str:
+    """Return the sentence of `reason` about a revision, or `subject` where none is named.
 
     `detail` (an error text, a number) is added in parentheses, on one line and without control characters.
     """
-    sentence = SENTENCES[reason].format(subject=f"revision {revision}" if revision else "the Model")
+    sentence = SENTENCES[reason].format(subject=f"revision {revision}" if revision else subject)
     sentence = sentence[0].upper() + sentence[1:]
     if detail:
         sentence += f" ({_one_line(detail)})"

@@ -196,6 +196,20 @@ class Rollout(ApiType):
         return self.rollback_full_seconds
 
 
+class FeatureSetRef(ApiType):
+    """A FeatureSet of the same namespace."""
+
+    name: ObjectName
+    """The name of the FeatureSet."""
+
+
+class Features(ApiType):
+    """The data that a Model was trained on and is asked about."""
+
+    feature_set_ref: FeatureSetRef
+    """The FeatureSet: no revision rolls out while its data is not valid, and requests are checked against it."""
+
+
 class ModelSpec(ApiType):
     """What the owner of a Model declares."""
 
@@ -215,6 +229,8 @@ class ModelSpec(ApiType):
     """What people should know before they use the Model."""
     artifact: Artifact
     """The bytes of the model: where they are and what they must be."""
+    features: Features | None = None
+    """The data that the Model was trained on and is asked about."""
     serving: Serving = Field(default_factory=Serving)
     """How the Model is served."""
     route: Route = Field(default_factory=Route)

@@ -9,6 +9,7 @@ from typing import Any
 from penstock.api.v1alpha1.model import ModelSpec
 from penstock.api.v1alpha1.modelrevision import ModelRevisionSpec
 from penstock.api.v1alpha1.serving import Runtime
+from penstock.controllers import podsecurity
 from penstock.controllers.model import names
 
 Json = dict[str, Any]
@@ -20,18 +21,6 @@ SERVER = "server"
 FETCH = "fetch"
 METRICS_PORT = 9090
 MODEL_DIR = "/models"
-_SECURE = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
-_POD_SECURE = {
-    "runAsNonRoot": True,
-    "runAsUser": 65532,
-    "runAsGroup": 65532,
-    "fsGroup": 65532,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
 _DEFAULT_RESOURCES = {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
 _DEFAULT_GRACE_SECONDS = 30
 _DRAIN_SECONDS = 5
@@ -77,7 +66,7 @@ def deployment(model: str, revision: ModelRevisionSpec, replicas: int, size: str
     pod: Json = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": _POD_SECURE,
+        "securityContext": podsecurity.POD,
         "terminationGracePeriodSeconds": grace,
         "initContainers": [_fetch(revision, env)],
         "containers": [_server(model, revision, resources, env, grace)],
@@ -164,7 +153,7 @@ def _fetch(revision: ModelRevisionSpec, env: Environment) -> Json:
         "command": ["python3", "-m", "penstock.artifact.fetch"],
         "env": _env(variables),
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
-        "securityContext": _SECURE,
+        "securityContext": podsecurity.CONTAINER,
         "volumeMounts": [{"name": "model", "mountPath": MODEL_DIR}, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
     }
 
@@ -196,7 +185,7 @@ def _server(model: str, revision: ModelRevisionSpec, resources: Json, env: Envir
         "env": _env(variables),
         "ports": ports,
         "resources": resources,
-        "securityContext": _SECURE,
+        "securityContext": podsecurity.CONTAINER,
         "startupProbe": {**ready, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 300},
         "readinessProbe": {**ready, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2},
         "livenessProbe": {

@@ -1,0 +1,1 @@
+"""The feature schema: what training, validation and serving agree on."""
