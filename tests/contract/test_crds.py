@@ -10,10 +10,11 @@ import yaml
 from penstock.api.v1alpha1 import Model
 from penstock.api.v1alpha1.decisionrecord import content_hash
 from tests.contract.crd_cases import BOUNDS, MODEL_CASES, OPERATOR_CASES, Case
+from tests.contract.featureset_cases import FEATURE_SET_CASES, TYPE_IS_KEPT
 from tests.contract.manifests import ABSENT, CUSTOM_MODEL, DIGEST, FULL_MODEL, MODEL, REVISION, Json, changed, record
 from tests.support.cluster import CRDS, Cluster, Refused
 
-CASES = [*MODEL_CASES, *OPERATOR_CASES]
+CASES = [*MODEL_CASES, *OPERATOR_CASES, *FEATURE_SET_CASES]
 IMMUTABLE = "spec is immutable: create another object instead"
 
 
@@ -46,7 +47,7 @@ def test_bound_refuses(cluster: Cluster, path: str, value: Any, message: str) ->
 
 
 def test_every_rule_has_a_case() -> None:
-    tested = {case.message for case in CASES} | {IMMUTABLE}
+    tested = {case.message for case in CASES} | {IMMUTABLE, TYPE_IS_KEPT}
     assert _messages() == tested
 
 
