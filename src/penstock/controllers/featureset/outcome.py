@@ -87,7 +87,7 @@ def _out_of_memory(pod: Json) -> bool:
 
 def _over_its_disk(pod: Json) -> bool:
     status = pod.get("status", {})
-    return status.get("reason") == "Evicted" and "emptyDir" in status.get("message", "")
+    return status.get("reason") == "Evicted" and "EmptyDir" in status.get("message", "")
 
 
 def _waiting(pod: Json) -> str:
