@@ -23,6 +23,8 @@ from tests.unit.domain.given import revision, seen, spec_hash
 
 NAMES = ("a", "b", "c", "d")
 REVISIONS = tuple(revision(name) for name in NAMES)
+# What the shell says while the spec names a FeatureSet that is not there.
+UNKNOWN = "0" * 12
 ANY_REVISION = st.sampled_from(REVISIONS)
 
 
@@ -88,11 +90,16 @@ class Rollouts(RuleBasedStateMachine):
     def blockers_come_and_go(self, blocked: bool) -> None:
         self.look = replace(self.look, blockers=(Blocker("GatewayMissing", "none"),) if blocked else ())
 
+    @rule(missing=st.booleans())
+    def feature_set_goes_and_comes(self, missing: bool) -> None:
+        self.look = replace(self.look, undecided=missing)
+
     @rule()
     def operator_decides(self) -> None:
+        look = replace(self.look, revision=UNKNOWN) if self.look.undecided else self.look
         for _ in range(8):
             before = self.state
-            commit = decide(before, self.look)
+            commit = decide(before, look)
             if commit is None:
                 self._clean_up()
                 return
@@ -106,6 +113,13 @@ class Rollouts(RuleBasedStateMachine):
         # Everything but the log is forgotten, and probes have to be asked anew.
         self.state = self.log[-1] if self.log else None
         self.look = replace(self.look, smoke={}, previewed={}, reached={})
+
+    @invariant()
+    def what_is_not_known_is_never_wanted(self) -> None:
+        if self.state is not None:
+            named = [self.state.stable, self.state.wanted and self.state.wanted.revision, *self.state.weights]
+            assert UNKNOWN not in named
+            assert self.state.candidate is None or self.state.candidate.revision != UNKNOWN
 
     @invariant()
     def weights_add_up(self) -> None:

@@ -100,6 +100,17 @@ class Lineage(ApiType):
         """Return the file's bytes; the same lineage gives the same bytes."""
         return json.dumps(self.as_json(), indent=1, ensure_ascii=False, sort_keys=True).encode() + b"\n"
 
+    def sentence(self) -> str:
+        """Return the lineage in one line for people."""
+        window = self.dataset.window
+        parts = [f"{self.dataset.rows} rows of {self.dataset.name}"]
+        if window:
+            parts.append(f"from {window.begin:%Y-%m-%d} to {window.to:%Y-%m-%d}")
+        parts.append(f"FeatureSet {self.feature_set.name} ({self.feature_set.schema_digest[7:19]})")
+        if self.training.code:
+            parts.append(f"code {self.training.code}")
+        return "lineage: " + ", ".join(parts)
+
     def summary(self, most_bytes: int) -> dict[str, Any]:
         """Return the lineage without the schema's features, in at most so many bytes of JSON.
 

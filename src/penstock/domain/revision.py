@@ -7,7 +7,9 @@ from typing import Any
 
 import rfc8785
 
+from penstock.api.v1alpha1.decisionrecord import Checkpoint
 from penstock.api.v1alpha1.model import ModelSpec
+from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.api.v1alpha1.serving import Runtime
 
 # Prefixed to every hash, so that a later change of the recipe can never collide with an older one.
@@ -33,6 +35,8 @@ def spec_hash(spec: ModelSpec) -> str:
         "format": spec.artifact.format.value,
         "runtime": spec.serving.runtime.value,
     }
+    if spec.features is not None:
+        content["featureSet"] = spec.features.feature_set_ref.name
     if spec.serving.runtime is Runtime.CUSTOM and spec.serving.custom is not None:
         custom = spec.serving.custom
         content["custom"] = {
@@ -53,3 +57,16 @@ def revision_name(spec_digest: str, feature_schema: str = "", build: str = "") -
     """
     digest = canonical_digest([REVISION_HASH_VERSION, spec_digest, feature_schema, build])
     return digest.removeprefix("sha256:")[:REVISION_LENGTH]
+
+
+def wanted_revision(spec_digest: str, feature_schema: str, state: Checkpoint) -> str:
+    """Return the revision that a spec asks for, given what was decided.
+
+    The feature schema is the one of the moment at which the spec last changed what is wanted: an
+    edit of the FeatureSet alone makes no revision. Only a candidate that has not begun follows it.
+    """
+    wanted, candidate = state.wanted, state.candidate
+    pending = candidate is not None and candidate.stage is Stage.PENDING
+    if wanted is not None and wanted.spec_hash == spec_digest and not pending:
+        return wanted.revision
+    return revision_name(spec_digest, feature_schema)

@@ -122,7 +122,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.TOO_LARGE: "The artifact of {subject} is larger than the operator allows",
     Reason.INVALID_REFERENCE: "The artifact of {subject} cannot be addressed; correct spec.artifact.uri",
     Reason.SCHEMA_MISMATCH: (
-        "The model of {subject} and its metadata.json name different inputs or outputs; push them again together"
+        "The model of {subject} does not fit its metadata.json or its FeatureSet; train it with the present definition"
+        " and push it again"
     ),
     Reason.LOAD_FAILED: "The model server cannot load {subject}; see the logs of its pods",
     Reason.CRASH_LOOP: "The container of {subject} keeps exiting; see the logs of its pods",

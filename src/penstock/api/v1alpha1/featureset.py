@@ -195,7 +195,7 @@ class DatasetRef(ApiType):
     format: DatasetFormat
     """How they are written: Parquet or CSV (UTF-8, comma, with a header)."""
     digest: Digest | None = None
-    """The digest that the dataset must have; `penstock digest` prints it. Any if absent."""
+    """The digest that the dataset must have, as `penstock digest` prints it; any if absent."""
     credentials_secret_ref: SecretRef | None = None
     """The Secret with the credentials for the source, mounted into the Job; the operator never reads it."""
 
@@ -344,13 +344,9 @@ class FeatureSet(ApiObject):
         columns=(
             Column("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether the dataset may be used"),
             Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', "Why it may be used or not"),
-            Column("Rows", ".status.current.rows", "How many rows the dataset has", type="integer"),
-            Column("Failed", ".status.current.failedChecks", "The checks that failed"),
+            Column("Dataset", ".status.current.summary", "The dataset's digest, rows and time of validation"),
             Column("Fresh", '.status.conditions[?(@.type=="Fresh")].status', "Whether the newest row is young enough"),
-            Column("Digest", ".status.current.digest", "The dataset's digest", priority=1),
-            Column(
-                "Message", '.status.conditions[?(@.type=="Ready")].message', "What is so and what to do", priority=1
-            ),
+            Column("Failed", ".status.current.failedChecks", "The checks that failed"),
         ),
         rules=((f"self.metadata.name.matches('{FEATURE_SET_NAME_PATTERN}')", FEATURE_SET_NAME_MESSAGE),),
         status_default={"observedGeneration": -1, "conditions": [_PENDING]},

@@ -53,6 +53,8 @@ class FailedCheck(ApiType):
 class DatasetVersion(ApiType):
     """One state of the dataset, as validated against one state of the definition."""
 
+    summary: Annotated[str, Field(max_length=128)]
+    """Digest, rows and time of validation in one line."""
     digest: Digest | None = None
     """The digest of the dataset's files; absent if they could not be read."""
     definition: Hash

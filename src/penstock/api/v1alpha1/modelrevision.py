@@ -5,15 +5,20 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from penstock.api.v1alpha1.base import ApiObject, ApiType, Column, Crd
+from penstock.api.v1alpha1.featureset import Feature
 from penstock.api.v1alpha1.fields import (
     IMMUTABLE,
     CamelCaseWord,
+    Count,
+    Digest,
     Hash,
     ImageByDigest,
     ModelName,
+    ObjectName,
     Revision,
     Timestamp,
     Uid,
+    list_map,
 )
 from penstock.api.v1alpha1.model import Artifact
 from penstock.api.v1alpha1.modelstatus import Stage
@@ -27,6 +32,19 @@ class Images(ApiType):
     """The image of the server."""
     fetch: ImageByDigest
     """The image that fetches and verifies the artifact before the server starts."""
+
+
+class FeatureSnapshot(ApiType):
+    """The feature schema that a revision was made with."""
+
+    feature_set: ObjectName
+    """The FeatureSet."""
+    generation: Count
+    """Its metadata.generation at that moment."""
+    schema_digest: Digest
+    """The digest of the schema."""
+    features: Annotated[list[Feature], Field(min_length=1, max_length=1000, json_schema_extra=list_map("name"))]
+    """The columns, in order."""
 
 
 class ModelRevisionSpec(ApiType):
@@ -44,6 +62,8 @@ class ModelRevisionSpec(ApiType):
     """The revision that served when this one was made."""
     artifact: Artifact
     """The bytes of the model."""
+    features: FeatureSnapshot | None = None
+    """The feature schema that requests are checked against; none without spec.features."""
     runtime: Runtime
     """Penstock for the built-in model server, Custom for the owner's."""
     images: Images

@@ -157,7 +157,9 @@ def _known_reason(reason: str) -> Reason:
 
 
 def _version(run: ValidationRun, result: ValidationResult, now: datetime) -> DatasetVersion:
+    short = (result.digest or "").removeprefix("sha256:")[:12] or "unknown"
     return DatasetVersion(
+        summary=f"{short}, {result.rows or 0} rows, {now:%Y-%m-%d %H:%M} UTC",
         digest=result.digest,
         definition=run.definition,
         verdict=result.verdict,

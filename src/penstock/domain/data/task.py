@@ -15,6 +15,9 @@ from penstock.api.v1alpha1.fields import CamelCaseWord, Count, Digest, Timestamp
 MESSAGE_BYTES = 3500
 """The kubelet keeps 4096 bytes of a termination message; what is over is cut off and could not be read."""
 
+DEFAULT_SCRATCH_GIBIBYTES = 16
+"""The disk of a Job whose FeatureSet names no size."""
+
 
 class ProfileRef(ApiType):
     """A profile in the artifact store."""
@@ -43,6 +46,8 @@ class ValidationTask(ApiType):
     store: str | None = None
     """The repository of the artifact store, as HOST/PATH; profiles and reports are kept nowhere if absent."""
     insecure_registries: list[str] = Field(default_factory=list)
+    scratch_bytes: Count | None = None
+    """How many bytes the datasets' files may take on the Job's disk; as many as there are if absent."""
 
 
 class MadeBaseline(ApiType):
@@ -97,6 +102,7 @@ def task_of(
         checks=spec.validation.checks,
         store=store,
         insecure_registries=list(insecure_registries),
+        scratch_bytes=(spec.validation.scratch_gibibytes or DEFAULT_SCRATCH_GIBIBYTES) << 30,
     )
 
 

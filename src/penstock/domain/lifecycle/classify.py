@@ -63,6 +63,18 @@ def _known_to_the_gateway(state: Checkpoint, seen: Observed) -> bool:
     return previewed is not None and previewed.passed is True
 
 
+def _wants_another(state: Checkpoint, seen: Observed) -> bool:
+    """Whether the spec asks for something else than the log says is wanted.
+
+    A candidate that has not begun is nothing yet: it follows its FeatureSet. Afterwards an edit of
+    the FeatureSet makes no revision, only an edit of the spec does.
+    """
+    if state.wanted is None or seen.spec_hash != state.wanted.spec_hash:
+        return True
+    candidate = state.candidate
+    return candidate is not None and candidate.stage is Stage.PENDING and candidate.revision != seen.revision
+
+
 def _holding(state: Checkpoint, seen: Observed) -> Iterator[Event]:
     candidate = state.candidate
     if candidate is not None:
@@ -70,7 +82,7 @@ def _holding(state: Checkpoint, seen: Observed) -> Iterator[Event]:
             yield Event.SUSPENDED
         if not seen.suspended and candidate.paused_since is not None:
             yield Event.RESUMED
-    if state.wanted is None or seen.spec_hash != state.wanted.spec_hash:
+    if not seen.undecided and _wants_another(state, seen):
         back_to_stable = state.stable is not None and state.stable == seen.revision
         yield Event.WANTED_STABLE if back_to_stable else Event.WANTED_CHANGED
     yield Event.BLOCKED if seen.blockers else Event.UNBLOCKED

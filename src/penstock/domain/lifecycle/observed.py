@@ -70,7 +70,9 @@ class Limits:
 class Observed:
     """One consistent look at a Model and what it owns.
 
-    `revision`, `spec_hash`: what the present spec asks for. `replicas`: pods the spec asks for.
+    `revision`, `spec_hash`: what the present spec asks for. `undecided`: what it asks for cannot be
+    told yet, since something it names is not there; `revision` then says nothing. `replicas`: pods the
+    spec asks for.
     `workloads`, `smoke`, `previewed`, `reached`: by revision; `previewed` says whether the data
     plane already knows a candidate without traffic, `reached` whether clients are answered by it.
     """
@@ -81,6 +83,7 @@ class Observed:
     replicas: int
     limits: Limits
     suspended: bool = False
+    undecided: bool = False
     workloads: Mapping[str, WorkloadView] = field(default_factory=dict)
     route: RouteView = field(default_factory=RouteView)
     smoke: Mapping[str, Probe] = field(default_factory=dict)
