@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CLUSTER_TOOL := $(PY) -m hack.cluster
 
-.PHONY: help venv check lint unit test faults demo demo-clean cluster-up cluster-down lock crds clean bench-controller bench-runtime
+.PHONY: help venv check lint unit test faults demo demo-clean cluster-up cluster-down lock crds clean bench-controller bench-runtime bench-drift
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -46,6 +46,9 @@ bench-controller: venv  ## the operator against a bare client on the same API se
 
 bench-runtime: venv  ## the model server beside MLServer and KServe's; ends with a line of JSON
 	@$(PY) -m bench.runtime
+
+bench-drift: venv  ## validation, profiles and drift beside raw Polars, scipy and evidently; ends with a line of JSON
+	@$(PY) -m bench.drift
 
 crds: venv  ## writes crds/ and the chart's copies from the pydantic types
 	@$(PY) -m penstock.api.crdgen

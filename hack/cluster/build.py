@@ -13,7 +13,7 @@ from hack.cluster import paths, toolchain
 from hack.cluster.console import ClusterError, say
 from hack.cluster.versions import load, version
 
-NAMES = ("pause", "etcd", "coredns", "kube", "registry", "helm", "envoy-gateway")
+NAMES = ("pause", "etcd", "coredns", "kube", "registry", "helm", "envoy-gateway", "versitygw")
 _PROGRESS_SECONDS = 20
 
 

@@ -20,6 +20,7 @@ MODULES = {
     "etcd": "etcd",
     "coredns": "coredns",
     "registry": "registry",
+    "versitygw": "versitygw",
     "helm": "helm",
     "envoy-gateway": "envoy-gateway",
 }

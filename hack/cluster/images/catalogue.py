@@ -20,4 +20,14 @@ def runtime() -> Recipe:
     return python_context.recipe("runtime", Path(__file__).with_name("runtime.Dockerfile"))
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"operator": operator, "runtime": runtime, "busybox": busybox.recipe}
+def jobs() -> Recipe:
+    """The Jobs that look at data."""
+    return python_context.recipe("jobs", Path(__file__).with_name("jobs.Dockerfile"))
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "operator": operator,
+    "runtime": runtime,
+    "jobs": jobs,
+    "busybox": busybox.recipe,
+}

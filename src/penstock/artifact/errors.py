@@ -12,6 +12,7 @@ class Reason(StrEnum):
     UNSAFE_FORMAT = "UnsafeFormat"
     TOO_LARGE = "TooLarge"
     INVALID_REFERENCE = "InvalidReference"
+    SCHEMA_MISMATCH = "SchemaMismatch"
 
 
 EXIT_CODES = {
@@ -21,6 +22,7 @@ EXIT_CODES = {
     Reason.UNSAFE_FORMAT: 23,
     Reason.TOO_LARGE: 24,
     Reason.INVALID_REFERENCE: 25,
+    Reason.SCHEMA_MISMATCH: 26,
 }
 
 

@@ -1,13 +1,15 @@
 """The init container: brings an artifact into the model folder, or says in one word why not."""
 
+import argparse
 import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -18,13 +20,16 @@ from penstock.artifact.formats import check_format
 from penstock.artifact.manifest import parse_manifest
 from penstock.artifact.oci import RegistryClient
 from penstock.artifact.reference import HttpsReference, OciReference, parse_digest, parse_reference
-from penstock.artifact.termination import write_termination
+from penstock.artifact.termination import MAX_DETAIL_BYTES, write_termination
 from penstock.artifact.transport import Transport
 
 _WORK_FOLDER = ".penstock"
 _MANIFEST_FILE = "manifest.json"
 DEFAULT_MAX_BYTES = 2 << 30
 DEFAULT_DEADLINE_SECONDS = 300.0
+DEFAULT_FEATURES_FILE = Path("/etc/penstock/features/features.json")
+_FETCHED = "Fetched"
+_LINEAGE_FILE = "penstock-lineage.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,10 @@ class FetchSettings:
     max_bytes: int = DEFAULT_MAX_BYTES
     deadline_seconds: float = DEFAULT_DEADLINE_SECONDS
     docker_config: Path | None = None
+    schema_digest: str | None = None
+    """The digest of the feature schema that the model must have been trained with, if it says so."""
+    features_file: Path = DEFAULT_FEATURES_FILE
+    """Where that schema is, if it is there."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "FetchSettings":
@@ -58,6 +67,8 @@ class FetchSettings:
                 max_bytes=int(environment.get("PENSTOCK_ARTIFACT_MAX_BYTES", DEFAULT_MAX_BYTES)),
                 deadline_seconds=float(environment.get("PENSTOCK_ARTIFACT_DEADLINE_SECONDS", DEFAULT_DEADLINE_SECONDS)),
                 docker_config=Path(docker_config) if docker_config else None,
+                schema_digest=environment.get("PENSTOCK_SCHEMA_DIGEST") or None,
+                features_file=Path(environment.get("PENSTOCK_FEATURES", DEFAULT_FEATURES_FILE)),
             )
         except KeyError as error:
             raise ArtifactError(Reason.INVALID_REFERENCE, f"The variable {error.args[0]} is not set.") from None
@@ -218,15 +229,35 @@ def _is_present(target: Path, entry: FileEntry) -> bool:
     return target.is_file() and target.stat().st_size == entry.size and digest_file(target) == entry.digest
 
 
-def main() -> int:
+def _lineage_details(settings: FetchSettings, entries: Iterable[FileEntry]) -> dict[str, dict[str, Any]]:
+    """What the termination message says of the lineage; raises `ArtifactError` (SchemaMismatch)."""
+    if not any(entry.path == _LINEAGE_FILE for entry in entries):
+        return {}
+    # Reading one takes libraries whose import would cost every other start of a pod half its time.
+    from penstock.artifact.lineage import fetched_lineage  # noqa: PLC0415
+
+    lineage = fetched_lineage(settings.directory, settings.schema_digest, settings.features_file)
+    return {"lineage": lineage.summary(MAX_DETAIL_BYTES)} if lineage else {}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one fetch as the environment says; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m penstock.artifact.fetch", description=__doc__)
+    parser.add_argument("--schema-digest", help="the feature schema that the model must have been trained with")
+    options = parser.parse_args(arguments)
     try:
-        for entry in fetch(FetchSettings.from_environment(os.environ)):
+        settings = FetchSettings.from_environment(os.environ)
+        if options.schema_digest:
+            settings = replace(settings, schema_digest=options.schema_digest)
+        entries = fetch(settings)
+        for entry in entries:
             print(f"{entry.digest} {entry.size} {entry.path}", flush=True)
+        details = _lineage_details(settings, entries)
     except ArtifactError as error:
         print(f"{error.reason}: {error.message}", file=sys.stderr, flush=True)
         write_termination(error.reason, error.message)
         return error.exit_code
+    write_termination(_FETCHED, "", **details)
     return 0
 
 

@@ -1,7 +1,7 @@
 """The OCI image manifest of a model: one layer per file, its path in the title annotation."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -18,10 +18,11 @@ MAX_MANIFEST_BYTES = 4 << 20
 MAX_FILES = 1000
 
 
-def build_manifest(entries: Iterable[FileEntry]) -> bytes:
+def build_manifest(entries: Iterable[FileEntry], annotations: Mapping[str, str] | None = None) -> bytes:
     """The manifest's bytes. The same files give the same bytes, hence the same digest, on every machine."""
     return json.dumps(
         {
+            **({"annotations": dict(annotations)} if annotations else {}),
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "artifactType": ARTIFACT_TYPE,

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock.api.lineage import Lineage
 from penstock.artifact.credentials import basic_credentials
 from penstock.artifact.digest import digest_bytes, list_files
 from penstock.artifact.errors import ArtifactError, Reason
 from penstock.artifact.formats import refuse_pickles
+from penstock.artifact.lineage import annotations_of, lineage_of
 from penstock.artifact.manifest import EMPTY_CONFIG, build_manifest, parse_manifest
 from penstock.artifact.oci import RegistryClient
 from penstock.artifact.reference import OciReference
@@ -15,10 +17,11 @@ from penstock.artifact.transport import Transport
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What `spec.artifact` of a Model takes: the pinned URI and the manifest's digest."""
+    """What `spec.artifact` of a Model takes: the pinned URI and the manifest's digest; and the lineage, if any."""
 
     uri: str
     digest: str
+    lineage: Lineage | None = None
 
 
 def push(path: Path, reference: OciReference, *, insecure: bool, docker_config: Path | None) -> Pushed:
@@ -26,7 +29,8 @@ def push(path: Path, reference: OciReference, *, insecure: bool, docker_config: 
     entries = list_files(path)
     refuse_pickles(entry.path for entry in entries)
     root = path if path.is_dir() else path.parent
-    manifest = build_manifest(entries)
+    lineage = _lineage(path)
+    manifest = build_manifest(entries, annotations_of(lineage))
     parse_manifest(manifest)  # what a fetch would refuse is refused here, before anything is uploaded
     digest = digest_bytes(manifest)
     if reference.digest not in (None, digest):
@@ -40,4 +44,13 @@ def push(path: Path, reference: OciReference, *, insecure: bool, docker_config: 
         for entry in entries:
             client.push_file(root / entry.path, entry)
         client.push_manifest(manifest, reference.tag)
-    return Pushed(reference.pinned(digest), digest)
+    return Pushed(reference.pinned(digest), digest, lineage)
+
+
+def _lineage(path: Path) -> Lineage | None:
+    if not path.is_dir():
+        return None
+    try:
+        return lineage_of(path)
+    except ValueError as error:
+        raise ArtifactError(Reason.UNSAFE_FORMAT, f"{error} Write it again with penstock.features.") from None

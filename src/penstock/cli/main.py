@@ -1,4 +1,4 @@
-"""`penstock push` and `penstock digest`."""
+"""`penstock push`, `penstock digest` and `penstock profile`."""
 
 import argparse
 import json
@@ -11,11 +11,14 @@ from penstock.artifact.digest import digest_path
 from penstock.artifact.errors import ArtifactError, Reason
 from penstock.artifact.push import push
 from penstock.artifact.reference import OciReference, parse_reference
+from penstock.cli import profile
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status (0, 2 for wrong usage, 20 to 25 for artifact errors)."""
+    """Runs one command; returns the exit status (0, 2 for wrong usage, 20 to 26 for artifact errors, else 1)."""
     options = _parser().parse_args(arguments)
+    if options.command == "profile":
+        return int(options.run(options))
     try:
         result = _push(options) if options.command == "push" else _digest(options)
     except ArtifactError as error:
@@ -30,6 +33,8 @@ def _push(options: argparse.Namespace) -> dict[str, str]:
     if not isinstance(reference, OciReference):
         raise ArtifactError(Reason.INVALID_REFERENCE, "Models are pushed into a registry: give an oci:// URI.")
     pushed = push(options.path, reference, insecure=options.insecure, docker_config=options.docker_config)
+    if pushed.lineage:
+        print(pushed.lineage.sentence(), file=sys.stderr)
     return {"uri": pushed.uri, "digest": pushed.digest}
 
 
@@ -54,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     digesting.add_argument("path", type=Path, metavar="PATH")
     for command in (pushing, digesting):
         command.add_argument("--output", choices=("text", "json"), default="text")
+    profile.add_commands(commands)
     return parser
 
 

@@ -363,7 +363,7 @@ def test_command(registry: Web, tmp_path: Path) -> None:
         "PENSTOCK_ARTIFACT_DIR": str(tmp_path / "models"),
         "PENSTOCK_INSECURE_REGISTRIES": f"other:5000, {registry.host}",
     }
-    assert run(tmp_path, **variables) == (0, None)
+    assert run(tmp_path, **variables) == (0, {"reason": "Fetched", "message": ""})
     assert (tmp_path / "models" / "model.onnx").read_bytes() == MODEL
     status, message = run(tmp_path, **{**variables, "PENSTOCK_ARTIFACT_DIGEST": "sha256:" + "d" * 64})
     assert status == EXIT_CODES[Reason.DIGEST_MISMATCH] == 20

@@ -11,7 +11,7 @@ from penstock.api.v1alpha1.featureset import DatasetRef, FeatureSet
 from penstock.controllers import podsecurity
 from penstock.controllers.config import OperatorConfig
 from penstock.domain.data import runs
-from penstock.domain.data.task import task_of
+from penstock.domain.data.task import DEFAULT_SCRATCH_GIBIBYTES, task_of
 
 Json = dict[str, Any]
 
@@ -29,7 +29,6 @@ STARTED_ANNOTATION = "penstock.dev/started"
 
 CONTAINER = "validate"
 _ROOT = "/etc/penstock"
-_SCRATCH_GIBIBYTES = 16
 _DEFAULT_RESOURCES = {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}}
 # The Job ends by itself before Kubernetes ends it, so that it can still say what it was doing.
 _LAST_WORDS_SECONDS = 5
@@ -116,7 +115,7 @@ def _pod(feature_set: FeatureSet, config: OperatorConfig) -> Json:
         "PENSTOCK_DEADLINE_SECONDS": str(max(1, spec.validation.deadline_seconds - _LAST_WORDS_SECONDS)),
         "TMPDIR": "/scratch",
     }
-    scratch = spec.validation.scratch_gibibytes or _SCRATCH_GIBIBYTES
+    scratch = spec.validation.scratch_gibibytes or DEFAULT_SCRATCH_GIBIBYTES
     volumes: list[Json] = [
         {
             "name": "task",

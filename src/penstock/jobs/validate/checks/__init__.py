@@ -1,0 +1,1 @@
+"""The checks: what is counted in every batch, and what the counts say in the end."""
