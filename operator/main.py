@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import kopf
+import uvloop
 
-from penstock.controllers.manager import CHILD_SELECTOR, CHILDREN, Manager
-from penstock.controllers.resources import DECISIONRECORDS, MODELREVISIONS, MODELS
+from penstock.controllers.manager import Manager
+from penstock.controllers.sources import BY_KOPF
+from penstock.kube.reflector import PAGE_SIZE, SILENCE_SECONDS
 from penstock.kube.resources import Resource
 
+# A pod is killed 30 s after it was asked to end; before that the log should say why it did not end by itself.
+STOPPING_SECONDS = 15.0
+FAILED_SECONDS = 25.0
+logger = logging.getLogger("penstock.main")
 registry = kopf.OperatorRegistry()
 
 
@@ -40,7 +47,7 @@ class NoDiffBase(kopf.DiffBaseStorage):
         """There is nothing to store."""
 
 
-@kopf.on.startup(registry=registry)
+@kopf.on.startup(registry=registry, errors=kopf.ErrorsMode.PERMANENT)
 async def startup(settings: kopf.OperatorSettings, memo: Any, **_: object) -> None:
     """Use of kopf: watch streams and process life. Queue, retries, leader election and writes are ours."""
     settings.peering.standalone = True
@@ -57,9 +64,8 @@ async def startup(settings: kopf.OperatorSettings, memo: Any, **_: object) -> No
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     settings.networking.enforce_retry_after = True
-    for child in CHILDREN:
-        settings.watching.label_selectors[child.group, child.version, child.plural] = CHILD_SELECTOR
-    await memo.manager.start()
+    settings.watching.chunk_size = PAGE_SIZE
+    await memo.manager.start(silence=lambda: settings.watching.inactivity_timeout or SILENCE_SECONDS)
 
 
 @kopf.on.login(registry=registry)
@@ -79,10 +85,12 @@ def watch(resource: Resource) -> None:
 
     @kopf.on.event(resource.group, resource.version, resource.plural, id=resource.plural, registry=registry)
     async def observe(event: kopf.RawEvent, memo: Any, **_: object) -> None:
+        if event["type"] is None:
+            memo.manager.relisted()
         memo.manager.observe(resource, event["type"], dict(event["object"]))
 
 
-for kind in (MODELS, MODELREVISIONS, DECISIONRECORDS, *CHILDREN):
+for kind in BY_KOPF:
     watch(kind)
 
 
@@ -90,22 +98,43 @@ async def main() -> None:
     """Run until told to stop, or until a part that must not end has ended."""
     manager = await Manager.connect()
     stop = asyncio.Event()
-
-    async def stop_on_failure() -> None:
-        await manager.failed.wait()
-        stop.set()
-
-    watchdog = asyncio.create_task(stop_on_failure())
-    await kopf.operator(
-        registry=registry,
-        clusterwide=True,
-        standalone=True,
-        memo=kopf.Memo(manager=manager),
-        stop_flag=stop,
-    )
-    watchdog.cancel()
+    watchdogs = [
+        asyncio.create_task(_stop_on_failure(manager, stop)),
+        asyncio.create_task(_end_after(manager.stopping, STOPPING_SECONDS, "told to stop and did not end")),
+        asyncio.create_task(_end_after(manager.failed, FAILED_SECONDS, "a part failed and the rest does not stop")),
+    ]
+    try:
+        await kopf.operator(
+            registry=registry,
+            clusterwide=True,
+            standalone=True,
+            memo=kopf.Memo(manager=manager),
+            stop_flag=stop,
+        )
+    finally:
+        for watchdog in watchdogs:
+            watchdog.cancel()
     if manager.failed.is_set():
         raise SystemExit(1)
+
+
+async def _stop_on_failure(manager: Manager, stop: asyncio.Event) -> None:
+    await manager.failed.wait()
+    stop.set()
+
+
+async def _end_after(event: asyncio.Event, seconds: float, why: str) -> None:
+    """End the process if it still runs so long after the event, even if the event loop hangs by then."""
+    await event.wait()
+    last_resort = threading.Timer(seconds, _end_process, (why, seconds))
+    last_resort.daemon = True  # an ordinary end of the process ends the timer too
+    last_resort.start()
+
+
+def _end_process(why: str, seconds: float) -> None:
+    logger.critical("%s (%.0f s): ending the process", why, seconds)
+    logging.shutdown()
+    os._exit(1)
 
 
 if __name__ == "__main__":
@@ -113,4 +142,4 @@ if __name__ == "__main__":
         level=os.environ.get("PENSTOCK_LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    asyncio.run(main())
+    uvloop.run(main())

@@ -4,16 +4,14 @@ import argparse
 import json
 import statistics
 import tempfile
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 
-from bench.runtime import closed_loop, models, open_loop
-from bench.runtime.capture_cost import measured_microseconds
+from bench.runtime import capture_cost, closed_loop, models, overload
 from bench.runtime.closed_loop import Closed
 from bench.runtime.servers import CONTENDERS, started
 
-_OVERLOADED = "penstock sklearn"
-_OVERLOAD_FACTOR = 2
+_OVERLOADED = ("penstock onnx", "penstock sklearn")
 _WARM_UP_SECONDS = 2
 
 
@@ -31,7 +29,6 @@ def _measure(folder: Path, rounds: int, seconds: int) -> None:
     row = models.save(folder)
     runs: dict[str, list[Closed]] = {name: [] for name in CONTENDERS}
     memory: dict[str, float] = {}
-    overload = None
     for number in range(rounds):
         for name, contender in CONTENDERS.items():
             body = contender.request(row)
@@ -40,9 +37,8 @@ def _measure(folder: Path, rounds: int, seconds: int) -> None:
                 runs[name].append(closed_loop.run(server, body, seconds, folder))
                 memory[name] = server.memory_mib()
                 print(f"round {number + 1} {name}: {runs[name][-1]}", flush=True)
-                if name == _OVERLOADED and number == rounds - 1:
-                    capacity = runs[name][-1].per_second
-                    overload = open_loop.run(server, models.PATH, body, _OVERLOAD_FACTOR * capacity, seconds)
+    overloads = {name: overload.measured(CONTENDERS[name], folder, row) for name in _OVERLOADED}
+    capture = capture_cost.measured(folder, row)
     middle = {name: _median(found) for name, found in runs.items()}
     print(f"\n{'server':32}{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'CPU us/req':>12}{'RSS MiB':>9}")
     for name, median in middle.items():
@@ -50,19 +46,17 @@ def _measure(folder: Path, rounds: int, seconds: int) -> None:
             f"{name:32}{median.per_second:9.0f}{median.p50_ms:9.2f}{median.p99_ms:9.2f}"
             f"{median.cpu_us:12.0f}{memory[name]:9.0f}"
         )
-    assert overload is not None
-    print(f"overload at {_OVERLOAD_FACTOR} x capacity: {json.dumps(asdict(overload))}")
+    for name, found in overloads.items():
+        print(f"twice the capacity of {name}, {found.capacity:.0f}/s:")
+        for run in found.runs:
+            print(f"  {run}")
+    print(f"capture, quartiles of pairs in percent: {capture}")
 
     def ratio(one: str, other: str) -> float:
         """Of throughputs, round by round: what slows the machine for a while slows both."""
         pairs = zip(runs[one], runs[other], strict=True)
         return round(statistics.median(a.per_second / b.per_second for a, b in pairs), 3)
 
-    by_throughput = 1 - ratio("penstock sklearn, capture", "penstock sklearn")
-    print(f"capture by throughput of two servers, the machine's noise included: {by_throughput:+.1%}")
-    added = measured_microseconds(folder, CONTENDERS[_OVERLOADED].request(row))
-    captured = added / middle[_OVERLOADED].cpu_us
-    print(f"capture adds {added:.1f} us of CPU time to a request")
     print(
         json.dumps(
             {
@@ -70,8 +64,8 @@ def _measure(folder: Path, rounds: int, seconds: int) -> None:
                 "sklearn_vs_kserve": ratio("penstock sklearn", "kserve"),
                 "onnx_vs_their_sklearn": ratio("penstock onnx", "mlserver"),
                 "noop_ratio": ratio("penstock sklearn", "noop"),
-                "overload_p99_ms": round(overload.p99_ms, 1),
-                "capture_overhead_percent": round(captured * 100, 1),
+                "overload_p99_ms": round(overloads["penstock sklearn"].longest.p99_ms, 1),
+                "capture_overhead_percent": capture.throughput_loss[1],
             }
         )
     )

@@ -1,67 +1,58 @@
-"""What capture costs a request, in one process: the application with and without it, by turns, without sockets.
+"""What capture costs: one server, with and without it by turns, loaded for a short while each time."""
 
-Throughputs of two servers started minutes apart differ by more than capture costs.
-"""
-
-import asyncio
 import statistics
-import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import uvloop
+from bench.runtime import closed_loop
+from bench.runtime.capture_server import OFF, ON
+from bench.runtime.closed_loop import Closed
+from bench.runtime.servers import Contender, Running, penstock_with, started
 
-from bench.runtime import models
-from penstock.runtime.app import App
-from penstock.runtime.backends import load_backend
-from penstock.runtime.capture import Capture, read_profile
-from penstock.runtime.engine import Engine
-from penstock.runtime.metadata import Metadata
-from penstock.runtime.metrics import Metrics
-from penstock.runtime.settings import Settings
-
-_TURNS = 60
-_WAVES = 40
-_TOGETHER = 8
-
-
-def measured_microseconds(folder: Path, body: bytes) -> float:
-    """CPU time that capture adds to one request, the median over the turns."""
-    environment = {
-        "PENSTOCK_MODEL_NAME": models.NAME,
-        "PENSTOCK_MODEL_FORMAT": "Skops",
-        "PENSTOCK_MODEL_DIR": str(folder / "captured"),
-        "PENSTOCK_REVISION": "0123456789ab",
-        "PENSTOCK_ARTIFACT_DIGEST": "sha256:" + "0" * 64,
-    }
-    settings = Settings.from_environment(environment)
-    backend = load_backend("Skops", settings.model_dir, Metadata())
-    engine = Engine(backend, model_name=models.NAME, revision=settings.revision, threads=1)
-    capture = Capture(read_profile(settings.model_dir, engine.inputs), settings.revision)
-    without, with_capture = (App(engine, settings, Metrics(settings), each) for each in (None, capture))
-    return uvloop.run(_added(without, with_capture, body))
+_PAIRS = 50
+_SECONDS = 1
+_CONNECTIONS = 64
+SWITCHED = Contender(
+    "penstock sklearn, capture switched",
+    penstock_with("bench.runtime.capture_server", "captured", "Skops"),
+    "FP64",
+    "label",
+)
 
 
-async def _added(without: App, with_capture: App, body: bytes) -> float:
-    differences = []
-    for turn in range(_TURNS):
-        # Whoever comes second finds warmer caches: they take turns at that too.
-        order = (without, with_capture) if turn % 2 else (with_capture, without)
-        spent = {app: await _cpu_seconds(app, body) for app in order}
-        differences.append(spent[with_capture] - spent[without])
-    return statistics.median(differences) / (_WAVES * _TOGETHER) * 1e6
+@dataclass(frozen=True)
+class CaptureCost:
+    """How much less is answered and how much more CPU time a request takes, in percent: quartiles over the pairs."""
+
+    throughput_loss: tuple[float, float, float]
+    cpu_increase: tuple[float, float, float]
 
 
-async def _cpu_seconds(app: App, body: bytes) -> float:
-    scope = {"path": models.PATH, "method": "POST", "headers": [(b"content-length", str(len(body)).encode())]}
+def measured(folder: Path, row: list[float]) -> CaptureCost:
+    """Loads the server in pairs of turns, of which with and without capture come first in turn."""
+    body = SWITCHED.request(row)
+    pairs: list[dict[str, Closed]] = []
+    with started(SWITCHED, folder, body) as server:
+        closed_loop.run(server, body, _SECONDS, folder)
+        for number in range(_PAIRS):
+            order = (ON, OFF) if number % 2 else (OFF, ON)
+            pairs.append({how: _loaded(server, how, body, folder) for how in order})
+    return CaptureCost(
+        throughput_loss=_quartiles([(1 - pair[ON].per_second / pair[OFF].per_second) * 100 for pair in pairs]),
+        cpu_increase=_quartiles([(pair[ON].cpu_us / pair[OFF].cpu_us - 1) * 100 for pair in pairs]),
+    )
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
 
-    async def send(message: Any) -> None:
-        assert message.get("status", 200) == 200
+def _loaded(server: Running, how: str, body: bytes, folder: Path) -> Closed:
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{server.port}{how}", timeout=10).close()
+    except urllib.error.HTTPError as error:  # there is nothing at that path; it is heard all the same
+        error.close()
+    return closed_loop.run(server, body, _SECONDS, folder, connections=_CONNECTIONS)
 
-    start = time.process_time()
-    for _ in range(_WAVES):
-        await asyncio.gather(*(app(scope, receive, send) for _ in range(_TOGETHER)))
-    return time.process_time() - start
+
+def _quartiles(values: list[float]) -> tuple[float, float, float]:
+    low, middle, high = statistics.quantiles(values, n=4)
+    return round(low, 1), round(middle, 1), round(high, 1)

@@ -30,14 +30,14 @@ def require_wrk() -> str:
     return found
 
 
-def run(server: Running, body: bytes, seconds: int, folder: Path) -> Closed:
+def run(server: Running, body: bytes, seconds: int, folder: Path, connections: int = CONNECTIONS) -> Closed:
     """Loads the server; raises `RuntimeError` if one answer is no success."""
     script = folder / "request.lua"
     script.write_text(
         'wrk.method = "POST"\nwrk.headers["content-type"] = "application/json"\nwrk.body = [[' + body.decode() + "]]\n"
     )
     before = server.cpu_seconds()
-    command = [require_wrk(), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(script), server.url]
+    command = [require_wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), server.url]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     cpu = server.cpu_seconds() - before
     if "Non-2xx" in text or "Socket errors" in text:

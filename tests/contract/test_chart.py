@@ -3,55 +3,22 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from hack.cluster.apiserver import ApiServer
-from hack.cluster.build import binary
 from penstock.controllers.policies import PolicyGuard
 from penstock.kube.client import KubeClient
-from tests.contract.manifests import DIGEST, MODEL, REVISION, record
+from tests.contract.chart import IMAGES, OPERATOR, helm, kinds, only, render
+from tests.contract.manifests import MODEL, REVISION, record
 from tests.support.cluster import CRDS, Cluster, Refused, wait_until
 
-REPOSITORY = Path(__file__).parents[2]
-CHART = REPOSITORY / "charts" / "penstock"
-IMAGES = {"operator": f"registry.example.com/operator@{DIGEST}", "runtime": f"registry.example.com/runtime@{DIGEST}"}
-OPERATOR = "system:serviceaccount:penstock-system:penstock-operator"
 CONTROLLERS = "system:serviceaccount:kube-system"
 
 Json = dict[str, Any]
-
-
-def helm(command: str, **values: Any) -> subprocess.CompletedProcess[str]:
-    arguments = [str(binary("helm")), command, *(["penstock"] if command == "template" else []), str(CHART)]
-    text = yaml.safe_dump({"image": IMAGES, **values})
-    return subprocess.run(
-        [*arguments, "--namespace", "penstock-system", "--values", "-"],
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def render(**values: Any) -> list[Json]:
-    done = helm("template", **values)
-    assert done.returncode == 0, done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
-
-
-def kinds(objects: list[Json]) -> set[str]:
-    return {obj["kind"] for obj in objects}
-
-
-def only(objects: list[Json], kind: str) -> Json:
-    (found,) = [obj for obj in objects if obj["kind"] == kind]
-    return found
 
 
 def test_lint() -> None:

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import kopf
+import uvloop
 
 from penstock.controllers.config import OperatorConfig
 from penstock.controllers.manager import Manager
@@ -116,7 +117,7 @@ class Operator:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._operate())
+            uvloop.run(self._operate())
         except BaseException as error:
             self.failure = error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from penstock.controllers.model import names
-from penstock.controllers.resources import MODELS
+from penstock.controllers.resources import MODELREVISIONS, MODELS
 from penstock.domain.lifecycle.observed import Probe
 from penstock.kube.resources import DEPLOYMENTS, GATEWAYS, HTTPROUTES, SERVICES
 from tests.controller.world import GATEWAY, World, digest, revision_of, spec_of
@@ -190,3 +190,42 @@ async def test_model_made_again_under_the_same_name_waits_for_the_old_ones_child
     fresh = await world.get(DEPLOYMENTS, f"flight-{revision}")
     assert fresh is not None
     assert fresh["metadata"]["uid"] != old_deployment["metadata"]["uid"]
+
+
+async def test_deleted_revision_is_written_down_again_while_the_model_asks_for_it(world: World) -> None:
+    world.operator()
+    revision = await world.serving()
+    (name,) = await world.names(MODELREVISIONS)
+    before, running = await world.get(MODELREVISIONS, name), await world.get(DEPLOYMENTS, f"flight-{revision}")
+    assert before is not None
+    assert running is not None
+    await world.client.delete(MODELREVISIONS, world.namespace, name)
+
+    async def there_again() -> bool:
+        again = await world.get(MODELREVISIONS, name)
+        return again is not None and again["metadata"]["uid"] != before["metadata"]["uid"]
+
+    await world.until(there_again, "the ModelRevision is there again")
+    again, still = await world.get(MODELREVISIONS, name), await world.get(DEPLOYMENTS, f"flight-{revision}")
+    assert again is not None
+    assert still is not None
+    assert again["spec"] == before["spec"]
+    assert still["metadata"]["generation"] == running["metadata"]["generation"]
+
+
+async def test_deleted_revision_that_nobody_asks_for_is_reported_and_keeps_its_traffic(world: World) -> None:
+    world.operator()
+    old = await world.serving()
+    (name,) = await world.names(MODELREVISIONS)
+    new = await world.edit_to_come("b", STARTING)
+    await world.reaches("Starting")
+    await world.client.delete(MODELREVISIONS, world.namespace, name)
+    stalled = await world.says("Stalled", "True", "StateLost")
+    assert name in stalled["message"]
+    assert await traffic(world) == {f"flight-{old}": 100}
+    assert f"flight-{old}" in await world.names(DEPLOYMENTS)
+    assert (await world.status())["stable"]["revision"] == old
+    world.set_pods(new)
+    await world.serves(new)
+    assert await traffic(world) == {f"flight-{new}": 100}
+    await world.log_is_sound()

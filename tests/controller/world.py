@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,21 @@ GATEWAY = "public"
 ADDRESS = "192.0.2.10"
 OPERATOR = "penstock-operator"
 OURS = (MODELS, HTTPROUTES, DEPLOYMENTS, SERVICES, REPLICASETS, PODS, MODELREVISIONS, DECISIONRECORDS, GATEWAYS)
+
+
+class Slips(logging.Handler):
+    """Collects the exceptions of the operator that only a mistake in its code raises: retries would hide them."""
+
+    KINDS = (TypeError, AttributeError, LookupError, NameError, AssertionError)
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note a record if it tells of such an exception."""
+        if record.exc_info and isinstance(record.exc_info[1], self.KINDS):
+            self.seen.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +124,21 @@ class World:
         self.simulation = Simulation(self.client, self.namespace)
         self._simulating = asyncio.create_task(self.simulation.run(self.server.kubeconfig))
         self._calls: list[Call] = []
+        self._slips = Slips()
+        logging.getLogger("penstock").addHandler(self._slips)
         self._audit_read = self.server.audit_log.stat().st_size
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for operator in self.operators:
             await operator.stop()
+        logging.getLogger("penstock").removeHandler(self._slips)
         self._simulating.cancel()
         await asyncio.wait([self._simulating])
         for kind in OURS:  # the next test's operator looks at every namespace
             self.cluster.request("DELETE", kind.path(self.namespace))
         await self.client.close()
+        assert self._slips.seen == []
 
     # --- given ---
 

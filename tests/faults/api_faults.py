@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from tests.faults import rival
+from tests.faults import clocks, rival, storms
 from tests.faults.arena import Arena
-from tests.faults.campaign import Outcome, Reference, Stage, label, play, references, stage, together
+from tests.faults.history import History
 from tests.faults.proxy import Call, Heard, Mode, Plan, Reply
 from tests.faults.scenarios import SCENARIOS
+from tests.faults.stage import Outcome, Reference, Stage, label, play, references, stage, together
 
 Spoil = Callable[[Arena], None]
 UNAVAILABLE = (Reply(500, "InternalError"), Reply(503, "ServiceUnavailable"), Reply(504, "Timeout"))
@@ -28,7 +29,7 @@ UNAVAILABLE = (Reply(500, "InternalError"), Reply(503, "ServiceUnavailable"), Re
 class Case:
     """`spoil`: makes the plan before the operator is started.
 
-    `compared`: whether the end must be as without the fault.
+    `compared`: whether the end must be as without the fault. `happened`: whether what was stored shows the fault.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Case:
     prune_seconds: float = 300.0
     patience: float = 90.0
     compared: bool = True
+    happened: Callable[[History], bool] = lambda _: True
 
 
 def conflicts(arena: Arena) -> None:
@@ -62,13 +64,14 @@ def unavailable(arena: Arena) -> None:
 
 
 def outage(arena: Arena) -> None:
-    """For a while nothing at all gets through."""
-    left = 30
+    """From the moment when the operator applies something, for a while nothing at all gets through."""
+    left, begun = 30, False
 
-    async def plan(_: Call) -> Mode | Reply | None:
-        nonlocal left
-        left -= arena.armed
-        return Mode.REFUSED if arena.armed and left > 0 else None
+    async def plan(call: Call) -> Mode | Reply | None:
+        nonlocal left, begun
+        begun = begun or (arena.armed and call.is_write and call.verb == "patch")
+        left -= begun
+        return Mode.REFUSED if begun and left >= 0 else None
 
     arena.proxy.plan = plan
 
@@ -94,6 +97,22 @@ def half_open(arena: Arena) -> None:
 def stream_errors(arena: Arena) -> None:
     """All watches end with an ERROR 500."""
     arena.on_armed = partial(arena.proxy.send_error, 500, "InternalError")
+
+
+def stream_expired(arena: Arena) -> None:
+    """All watches end with an ERROR 410."""
+    arena.on_armed = partial(arena.proxy.send_error, 410, "Expired")
+
+
+def reordered(arena: Arena) -> None:
+    """Every other event of a watch comes after the one that follows it."""
+    dice = random.Random(7)
+    arena.proxy.holds = lambda heard: arena.armed and heard.type != "BOOKMARK" and dice.random() < 0.5
+
+
+def repeated(arena: Arena) -> None:
+    """Every event comes three times."""
+    arena.proxy.repeats = 3
 
 
 def gone_on_resume(arena: Arena) -> None:
@@ -126,17 +145,6 @@ def events_lost(arena: Arena) -> None:
     arena.proxy.passes = passes
 
 
-def slow(arena: Arena) -> None:
-    """Each request takes two seconds longer."""
-
-    async def plan(call: Call) -> Mode | Reply | None:
-        if arena.armed and not call.watch:
-            await asyncio.sleep(2.0)
-        return None
-
-    arena.proxy.plan = plan
-
-
 CASES = {
     case.name: case
     for case in (
@@ -153,7 +161,17 @@ CASES = {
         Case("a third of all events lost", "switch", events_lost, prune_seconds=2.0),
         Case("a rival decides first", "switch", rival.decides_first, compared=False),
         Case("a rival decides unheard", "edited", rival.decides_unheard, compared=False),
-        Case("slow API", "first", slow, patience=120.0),
+        Case("ERROR 410 in the stream", "switch", stream_expired),
+        Case("events in the wrong order", "switch", reordered),
+        Case("every event three times", "switch", repeated),
+        Case("slow API", "first", storms.slow, patience=120.0),
+        Case("nothing but 503 for 90 s", "switch", storms.unavailable_for_long, patience=180.0),
+        Case("nothing but 429 with Retry-After for 20 s", "switch", storms.too_busy, patience=120.0),
+        Case("RBAC revoked for 20 s", "switch", storms.forbidden_for_a_while, patience=120.0),
+        Case("clock 5 min ahead", "switch", clocks.goes_ahead, happened=clocks.has_jumped),
+        Case("clock 5 min back", "switch", clocks.goes_back, happened=clocks.has_jumped),
+        Case("clock 5 min ahead as a candidate is lost", "rollback", clocks.goes_ahead, happened=clocks.has_jumped),
+        Case("clock 5 min back as a candidate is lost", "rollback", clocks.goes_back, happened=clocks.has_jumped),
     )
 }
 
@@ -166,7 +184,9 @@ async def try_case(
     patience = patience or case.patience
     async with stage.arena(scenario, bug=bug, patience=patience, prune_seconds=case.prune_seconds) as arena:
         case.spoil(arena)
-        return await play(arena, scenario, reference if case.compared else None, case.name)
+        outcome = await play(arena, scenario, reference if case.compared else None, case.name)
+        outcome.reached = case.happened(arena.history)
+        return outcome
 
 
 async def try_cases(stage: Stage, clean: Mapping[str, Outcome], cases: Sequence[Case], jobs: int) -> list[Outcome]:
@@ -199,8 +219,9 @@ def main() -> int:
     with stage() as ready:
         outcomes = asyncio.run(_try_cases(ready, cases, arguments.jobs))
     violations = sum(len(outcome.violations) for outcome in outcomes)
-    print(json.dumps({"cases": len(outcomes), "violations": violations}))
-    return 1 if violations else 0
+    missed = sum(not outcome.reached for outcome in outcomes)
+    print(json.dumps({"cases": len(outcomes), "violations": violations, "notReached": missed}))
+    return 1 if violations or missed else 0
 
 
 if __name__ == "__main__":

@@ -59,10 +59,11 @@ class Arena(World):
         await self.create_gateway()
         self._supervising: asyncio.Task[None] | None = None
         self._process: Process | None = None
+        self._later: list[asyncio.Task[None]] = []
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        tasks = [task for task in (self._supervising, self._observing) if task is not None]
+        tasks = [task for task in (self._supervising, self._observing, *self._later) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -74,17 +75,34 @@ class Arena(World):
 
     def begin(self) -> None:
         """Start the operator, and again each time it ends."""
+        self.proxy.on_kill = self._kill
+        self._supervising = asyncio.create_task(self._supervise(self.start_of(self.proxy, "operator")))
+
+    def start_of(self, proxy: Proxy, name: str) -> Start:
+        """How to start an operator that reaches the API server through a proxy."""
         gateway = {"namespace": self.namespace, "name": GATEWAY}
-        start = Start(
-            kubeconfig=self.proxy.write_kubeconfig(self.folder / "kubeconfig"),
+        return Start(
+            kubeconfig=proxy.write_kubeconfig(self.folder / f"{name}.kubeconfig"),
             namespace=self.namespace,
             config={"runtimeImage": IMAGE, "gateway": gateway, "pruneSeconds": self.prune_seconds},
-            log=self.folder / "operator.log",
+            log=self.folder / f"{name}.log",
+            clock=self.folder / f"{name}.clock",
             refused_smoke=self.refused_smoke,
             bug=self.bug,
         )
-        self.proxy.on_kill = self._kill
-        self._supervising = asyncio.create_task(self._supervise(start))
+
+    def set_clock(self, seconds: float, name: str = "operator") -> None:
+        """Let an operator's clock be wrong by so much from now on."""
+        (self.folder / f"{name}.clock").write_text(str(seconds))
+
+    def later_do(self, seconds: float, what: Callable[[], Awaitable[None]]) -> None:
+        """Do something after a while, whatever goes on meanwhile."""
+
+        async def do() -> None:
+            await asyncio.sleep(seconds)
+            await what()
+
+        self._later.append(asyncio.create_task(do()))
 
     def log(self) -> str:
         """What the operator has said so far."""

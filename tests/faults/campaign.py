@@ -1,316 +1,149 @@
 """Kills the operator at every write of every scenario, and holds the oracles against what it leaves.
 
-python -m tests.faults.campaign [--scenario NAME] [--sample N --seed S] [--jobs N]
+python -m tests.faults.campaign [--scenario NAME | --all] [--points A:B] [--sample N --seed S] [--jobs N]
+                                [--ledger FILE [--seconds N]]
+
+With a ledger, points that were tried on the same source are not tried again. It ends with 0 if all points are done and
+nothing was violated, with 1 if something was, and with 3 if time ran out before the last point: then run it again.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
+import math
 import random
-import re
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hack.cluster.addons import chart
-from hack.cluster.apiserver import ApiServer
-from tests.faults.arena import Arena, NotReached
-from tests.faults.history import History
-from tests.faults.oracles import Violation, judge, manners, tracebacks
-from tests.faults.process import warm_up
-from tests.faults.proxy import Call, Mode, Reply, leave_alone
-from tests.faults.scenarios import SCENARIOS, Scenario
-from tests.support.cluster import Cluster
+from tests.faults.ledger import Entry, Ledger, oracle_of
+from tests.faults.scenarios import SCENARIOS
+from tests.faults.stage import Outcome, Point, Stage, references, row, stage
 
 Json = dict[str, Any]
 
-MODES = (Mode.BEFORE, Mode.AFTER, Mode.LOST, Mode.CUT)
-_UID = re.compile(r"-[0-9a-f]{8}-(?=[0-9a-f]{10})")
+# From nothing to serving, another artifact, back again because it fails, and anew under the same name.
+CORE = ("first", "switch", "rollback", "again")
+REPEATABLE = tuple(name for name, scenario in SCENARIOS.items() if scenario.repeatable)
+# What the operator writes a fourth time in one run it may write three times in another.
+ATTEMPTS = 3
+UNFINISHED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A write of a scenario, by what it writes and how often that was written before, and what happens there."""
-
-    scenario: str
-    label: str
-    occurrence: int
-    mode: Mode
-
-    def __str__(self) -> str:
-        again = f" #{self.occurrence + 1}" if self.occurrence else ""
-        return f"{self.scenario}: {self.mode} {self.label}{again}"
+def points_of(clean: Mapping[str, Outcome]) -> list[Point]:
+    """All points of all scenarios, in an order that is the same in every run."""
+    found = [point for name in clean if name in REPEATABLE for point in clean[name].reference.points(name)]
+    return sorted(found, key=lambda point: (point.scenario, point.label, point.occurrence, point.mode))
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A run without faults: what it left, what it made and deleted, which forms objects had, what was written."""
-
-    state: dict[str, Json]
-    counts: dict[str, tuple[int, int]]
-    courses: dict[str, list[Json]]
-    writes: Sequence[str]
-
-    def points(self, scenario: str) -> list[Point]:
-        """Every write in every mode."""
-        seen: Counter[str] = Counter()
-        found = []
-        for label in self.writes:
-            found += [Point(scenario, label, seen[label], mode) for mode in MODES]
-            seen[label] += 1
-        return found
+def sampled(clean: Mapping[str, Outcome], sample: int, seed: int) -> list[Point]:
+    """So many points of all scenarios."""
+    points = points_of(clean)
+    return random.Random(seed).sample(points, min(sample, len(points)))
 
 
-@dataclass(slots=True)
-class Outcome:
-    """`reached`: whether the fault happened at all."""
+async def try_points(
+    stage: Stage,
+    clean: Mapping[str, Outcome],
+    points: Sequence[Point],
+    jobs: int,
+    *,
+    until: float = math.inf,
+    done: Callable[[Outcome], None] = lambda _: None,
+) -> list[Outcome]:
+    """Play a scenario for each point, with the fault there; begin no run after the moment `until`."""
+    left = iter(points)
+    outcomes = []
 
-    name: str
-    reached: bool
-    violations: list[Violation]
-    seconds: float
-    reference: Reference = field(repr=False)
-
-
-class At:
-    """The plan to do something at one write."""
-
-    def __init__(self, arena: Arena, point: Point) -> None:
-        self.reached = False
-        self._arena = arena
-        self._point = point
-        self._left = point.occurrence
-
-    async def __call__(self, call: Call) -> Mode | Reply | None:
-        """Look at a request."""
-        if self.reached or not self._arena.armed or not call.is_write or label(call) != self._point.label:
-            return None
-        self._left -= 1
-        self.reached = self._left < 0
-        return self._point.mode if self.reached else None
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Where runs take place."""
-
-    server: ApiServer
-    cluster: Cluster
-
-    async def run(
-        self,
-        scenario: Scenario,
-        reference: Reference | None = None,
-        point: Point | None = None,
-        *,
-        bug: str = "",
-        patience: float = 60.0,
-    ) -> Outcome:
-        """Play a scenario, with a fault at `point`; compare with `reference` if there is one."""
-        async with self.arena(scenario, bug=bug, patience=patience) as arena:
-            at = At(arena, point) if point else None
-            arena.proxy.plan = at or leave_alone
-            name = str(point) if point else f"{scenario.name}: clean"
-            outcome = await play(arena, scenario, reference, name)
-            outcome.reached = at is None or at.reached
-            return outcome
-
-    def arena(
-        self, scenario: Scenario, *, bug: str = "", patience: float = 60.0, prune_seconds: float = 300.0
-    ) -> Arena:
-        """A fresh namespace for a scenario."""
-        return Arena(
-            self.server,
-            self.cluster,
-            self.cluster.create_namespace(),
-            patience=patience,
-            prune_seconds=prune_seconds,
-            bug=bug,
-            refused_smoke=dict(scenario.refused_smoke),
-        )
-
-
-async def play(arena: Arena, scenario: Scenario, reference: Reference | None, name: str) -> Outcome:
-    """Play a scenario in an arena whose plan is made, and judge what came of it."""
-    began = time.monotonic()
-    violations: list[Violation] = []
-    arena.begin()
-    first = 0
-    try:
-        await scenario.prepare(arena)
-        arena.armed, first = True, len(arena.proxy.calls)
-        await arena.on_armed()
-        await scenario.act(arena)
-        if reference is not None:
-            await _converges(arena, reference)
-        violations += [Violation("quiet", str(call)) for call in await arena.late_writes() if reference is not None]
-    except NotReached as missing:
-        violations.append(Violation("liveness", str(missing)))
-    history = arena.history
-    violations += judge(history.timeline(), arena.proxy.writes(), scenario.waived)
-    violations += manners(arena.proxy.writes())
-    violations += tracebacks(arena.log())
-    if reference is not None:
-        violations += differences(history, reference)
-    writes = [label(call) for call in arena.proxy.calls[first:]]
-    seen = Reference(history.state(), history.counts(), history.courses(), writes)
-    return Outcome(name, True, violations, time.monotonic() - began, seen)
-
-
-async def _converges(arena: Arena, reference: Reference) -> None:
-    async def same() -> bool:
-        return arena.history.state() == reference.state
-
-    with contextlib.suppress(NotReached):  # `differences` says it better
-        await arena.until(same, "the end is the same")
-
-
-def differences(history: History, reference: Reference) -> Iterator[Violation]:
-    """In what a run differs from the reference: the end, what was made and deleted, the forms on the way."""
-    state, counts, courses = history.state(), history.counts(), history.courses()
-    for key in sorted(state.keys() | reference.state.keys()):
-        if (found := first_difference(reference.state.get(key), state.get(key))) is not None:
-            yield Violation("end state", f"{key}: {found}")
-    for key in sorted(counts.keys() | reference.counts.keys()):
-        made, expected = counts.get(key, (0, 0)), reference.counts.get(key, (0, 0))
-        if made != expected:
-            yield Violation("created and deleted", f"{key}: {made} times instead of {expected}")
-    for key in sorted(courses.keys() & reference.courses.keys()):
-        if len(courses[key]) != len(reference.courses[key]):
-            forms = len(courses[key]), len(reference.courses[key])
-            yield Violation("course", f"{key}: {forms[0]} forms instead of {forms[1]}")
-        elif (found := first_difference(reference.courses[key], courses[key])) is not None:
-            yield Violation("course", f"{key}: {found}")
-
-
-def first_difference(expected: Any, found: Any, path: str = "") -> str | None:
-    """Where two JSON values differ first."""
-    if isinstance(expected, dict) and isinstance(found, dict):
-        for key in sorted(expected.keys() | found.keys()):
-            inner = first_difference(expected.get(key), found.get(key), f"{path}.{key}")
-            if inner is not None:
-                return inner
-        return None
-    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        pairs = enumerate(zip(expected, found, strict=True))
-        return next((text for n, (a, b) in pairs if (text := first_difference(a, b, f"{path}[{n}]"))), None)
-    return None if expected == found else f"{path or 'it'} is {_short(found)} instead of {_short(expected)}"
-
-
-def label(call: Call) -> str:
-    """What a write is, whatever the uid of the Model."""
-    return _UID.sub("-UID-", str(call))
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) < 120 else text[:120] + "…"
-
-
-@contextlib.contextmanager
-def stage() -> Iterator[Stage]:
-    """An API server with all definitions."""
-    with ApiServer() as server, Cluster(server.kubeconfig) as cluster:
-        cluster.install_crds()
-        install_gateway_api(cluster)
-        warm_up()
-        yield Stage(server, cluster)
-
-
-def install_gateway_api(cluster: Cluster) -> None:
-    """Define the kinds of the Gateway API that the operator uses."""
-    source = chart.module_folder(chart.GATEWAY_API_MODULE) / "config" / "crd" / "standard"
-    with tempfile.TemporaryDirectory() as folder:
-        for kind in ("gateways", "httproutes"):
-            shutil.copyfile(source / f"gateway.networking.k8s.io_{kind}.yaml", Path(folder) / f"{kind}.yaml")
-        cluster.install_crds(Path(folder))
-
-
-async def references(stage: Stage, scenarios: Iterable[str], jobs: int) -> dict[str, Outcome]:
-    """Play each scenario without faults."""
-    wanted = sorted(set(scenarios))
-    outcomes = await together(jobs, [stage.run(SCENARIOS[name]) for name in wanted])
-    return dict(zip(wanted, outcomes, strict=True))
-
-
-async def together(jobs: int, runs: Iterable[Awaitable[Outcome]]) -> list[Outcome]:
-    """Wait for all, so many at a time, and print each as it ends."""
-    gate = asyncio.Semaphore(jobs)
-
-    async def limited(run: Awaitable[Outcome]) -> Outcome:
-        async with gate:
-            outcome = await run
+    async def work() -> None:
+        for point in left:
+            if time.monotonic() >= until:
+                return
+            outcome = await _try_point(stage, clean[point.scenario].reference, point)
             print(row(outcome), flush=True)
-            return outcome
+            done(outcome)
+            outcomes.append(outcome)
 
-    return await asyncio.gather(*(limited(run) for run in runs))
-
-
-def sampled(clean: Mapping[str, Outcome], sample: int | None, seed: int) -> list[Point]:
-    """Points of all scenarios, or so many of them."""
-    repeatable = [(name, outcome.reference) for name, outcome in clean.items() if SCENARIOS[name].repeatable]
-    points = [point for name, reference in repeatable for point in reference.points(name)]
-    return points if sample is None else random.Random(seed).sample(points, min(sample, len(points)))
+    await asyncio.gather(*(work() for _ in range(jobs)))
+    return outcomes
 
 
-async def try_points(stage: Stage, clean: Mapping[str, Outcome], points: Sequence[Point], jobs: int) -> list[Outcome]:
-    """Play a scenario for each point, with the fault there."""
-    runs = [stage.run(SCENARIOS[point.scenario], clean[point.scenario].reference, point) for point in points]
-    return await together(jobs, runs)
+async def _try_point(stage: Stage, reference: Any, point: Point) -> Outcome:
+    violations = []
+    for _ in range(ATTEMPTS):
+        outcome = await stage.run(SCENARIOS[point.scenario], reference, point)
+        violations += outcome.violations
+        if outcome.reached:
+            break
+    outcome.violations = violations
+    return outcome
 
 
-def summary(clean: Iterable[Outcome], tried: Sequence[Outcome], seconds: float) -> Json:
+def summary(clean: Mapping[str, Outcome], points: Sequence[Point], entries: Mapping[str, Entry]) -> Json:
     """The one line of the result."""
-    missed = [outcome for outcome in tried if not outcome.reached]
-    bad = [outcome for outcome in [*clean, *tried] if outcome.violations]
+    tried = [entries[str(point)] for point in points if str(point) in entries]
+    texts = [str(item) for outcome in clean.values() for item in outcome.violations]
+    texts += [text for entry in tried for text in entry.violations]
     return {
-        "points": len(tried),
-        "notReached": len(missed),
-        "violations": sum(len(outcome.violations) for outcome in bad),
-        "pointsWithViolations": len(bad),
-        "oracles": dict(Counter(violation.oracle for outcome in bad for violation in outcome.violations)),
-        "secondsPerPoint": round(sum(outcome.seconds for outcome in tried) / max(1, len(tried)), 2),
-        "seconds": round(seconds, 1),
+        "points": len(points),
+        "byScenario": dict(Counter(point.scenario for point in points)),
+        "done": len(tried),
+        "notReached": sum(not entry.reached for entry in tried),
+        "violations": len(texts),
+        "pointsWithViolations": sum(bool(entry.violations) for entry in tried),
+        "oracles": dict(Counter(oracle_of(text) for text in texts)),
+        "secondsPerPoint": round(sum(entry.seconds for entry in tried) / max(1, len(tried)), 2),
     }
 
 
-def row(outcome: Outcome) -> str:
-    """A line for an outcome, and one for each violation."""
-    lines = [f"{'ok  ' if not outcome.violations else 'BAD '} {outcome.seconds:5.1f} s  {outcome.name}"]
-    lines += [] if outcome.reached else ["       the point was not reached"]
-    return "\n".join(lines + [f"       {violation}" for violation in outcome.violations])
+async def _campaign(ready: Stage, arguments: argparse.Namespace, ledger: Ledger) -> Json:
+    began = time.monotonic()
+    names = REPEATABLE if arguments.all else arguments.scenario or CORE
+    clean = await references(ready, names, arguments.jobs)
+    points = points_of(clean) if arguments.sample is None else sampled(clean, arguments.sample, arguments.seed)
+    points = points[arguments.points]
+    left = [point for point in points if str(point) not in ledger.entries()]
+    print(f"{len(points)} points, {len(left)} to be tried", flush=True)
+    until = began + (arguments.seconds or math.inf)
+    await try_points(ready, clean, left, arguments.jobs, until=until, done=ledger.add)
+    return summary(clean, points, ledger.entries())
 
 
-async def _campaign(ready: Stage, arguments: argparse.Namespace) -> tuple[list[Outcome], list[Outcome]]:
-    clean = await references(ready, arguments.scenario or SCENARIOS, arguments.jobs)
-    points = sampled(clean, arguments.sample, arguments.seed)
-    print(f"{len(points)} points", flush=True)
-    return list(clean.values()), await try_points(ready, clean, points, arguments.jobs)
+def _slice(text: str) -> slice:
+    first, _, last = text.partition(":")
+    return slice(int(first or 0), int(last) if last else None)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenario", choices=REPEATABLE, action="append", help="by default: " + ", ".join(CORE))
+    parser.add_argument("--all", action="store_true", help="every scenario")
+    parser.add_argument("--points", type=_slice, default=slice(None), metavar="A:B", help="those of all that are")
+    parser.add_argument("--sample", type=int)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=6)
+    parser.add_argument("--ledger", type=Path, help="where results are kept, to go on from")
+    parser.add_argument("--seconds", type=float, help="after which no further point is begun")
+    return parser.parse_args()
 
 
 def main() -> int:
-    """Run the campaign and print its result; 1 if anything was violated."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenario", choices=sorted(SCENARIOS), action="append")
-    parser.add_argument("--sample", type=int)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=4)
-    arguments = parser.parse_args()
+    """Run the campaign and print its result."""
+    arguments = _arguments()
+    ledger = Ledger(arguments.ledger)
     began = time.monotonic()
     with stage() as ready:
-        clean, tried = asyncio.run(_campaign(ready, arguments))
-    result = summary(clean, tried, time.monotonic() - began)
+        result = asyncio.run(_campaign(ready, arguments, ledger))
+    result["seconds"] = round(time.monotonic() - began, 1)
     print(json.dumps(result))
-    return 1 if result["violations"] else 0
+    if result["violations"]:
+        return 1
+    return UNFINISHED if result["done"] < result["points"] else 0
 
 
 if __name__ == "__main__":

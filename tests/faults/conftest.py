@@ -3,9 +3,9 @@ import asyncio
 import pytest
 
 from hack.cluster.apiserver import ApiServer
-from tests.faults.campaign import Outcome, Stage, install_gateway_api, references
 from tests.faults.process import warm_up
 from tests.faults.scenarios import SCENARIOS
+from tests.faults.stage import Outcome, Stage, install_gateway_api, references
 from tests.support.cluster import Cluster, api_server, cluster
 
 __all__ = ["api_server", "cluster", "jobs", "reference_runs", "stage"]

@@ -13,6 +13,7 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,13 +24,14 @@ from typing import Any, ClassVar
 from unittest import mock
 
 import kopf
+import uvloop
 
 from penstock.controllers import manager
 from penstock.controllers.config import CONFIG_FILE
 from penstock.controllers.model.prober import HttpAsker, ReachTarget, SmokeTarget
 from penstock.domain.lifecycle.observed import Probe
 from tests.controller.replica import entry_point
-from tests.faults import bugs
+from tests.faults import bugs, clock
 
 Json = dict[str, Any]
 
@@ -42,13 +44,15 @@ _PORTS = itertools.count(12000 + os.getpid() * 20 % 18000)
 class Start:
     """How to start an operator. `refused_smoke`: revisions whose smoke prediction fails, and the sentence they get.
 
-    `bug`: the name of a seeded bug, see `tests.faults.bugs`.
+    `bug`: the name of a seeded bug, see `tests.faults.bugs`. `clock`: a file that says by how many seconds the
+    operator's clock is wrong; as long as there is none it is right.
     """
 
     kubeconfig: Path
     namespace: str
     config: Json
     log: Path
+    clock: Path
     refused_smoke: dict[str, str] = field(default_factory=dict)
     bug: str = ""
 
@@ -78,6 +82,18 @@ class Process:
     def kill(self) -> None:
         """Send SIGKILL."""
         self._process.kill()
+
+    def pause(self) -> None:
+        """Send SIGSTOP: nothing runs in it, nothing of it is lost."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Send SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if (pid := self._process.pid) is not None:
+            os.kill(pid, number)
 
     async def ended(self) -> int:
         """Wait for the end; the exit code."""
@@ -136,10 +152,11 @@ def _run(start: Start, port: int) -> None:
     if start.bug:
         bugs.BUGS[start.bug]()
     main = entry_point()
+    clock.install(start.clock)
 
     @kopf.on.startup(registry=main.registry)
     async def doubt_silence_sooner(settings: kopf.OperatorSettings, **_: object) -> None:
         settings.watching.inactivity_timeout = INACTIVITY_SECONDS
 
     with mock.patch.object(manager, "HttpAsker", Answers):
-        asyncio.run(main.main())
+        uvloop.run(main.main())

@@ -28,6 +28,7 @@ VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"
 # What the operator writes about itself, not about a Model.
 HOUSEKEEPING = frozenset({"leases", "events"})
 _LINE_LIMIT = 1 << 22
+_HELD_SECONDS = 0.5
 _NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=10)
 
 
@@ -123,14 +124,19 @@ class Proxy:
     """One operator's way to the API server, as an asynchronous context manager.
 
     `plan`: looks at each request before it is forwarded, and may take its time; `on_call` only looks.
-    `passes`: looks at each watch event;
-    those that do not pass are dropped. `on_kill`: ends the operator at once.
+    `passes`: looks at each watch event; those that do not pass are dropped. `repeats`: how often an event is delivered.
+    `holds`: whether an event is kept back until the next one of that watch is
+    through, half a second at most. `on_kill`: ends the operator at
+    once. `user`: as whom the operator's requests are made, of those that RBAC knows; by default nothing is forbidden.
     """
 
     def __init__(self, kubeconfig: Path, namespace: str, narrowed: frozenset[str]) -> None:
         self.plan: Plan = leave_alone
         self.on_call: Callable[[Call], None] = lambda _: None
         self.passes: Filter = lambda _: True
+        self.holds: Filter = lambda _: False
+        self.repeats = 1
+        self.user = ""
         self.on_kill: Callable[[], None] = lambda: None
         self.calls: list[Call] = []
         self.heard: list[Heard] = []
@@ -140,6 +146,7 @@ class Proxy:
         self._narrowed = narrowed
         self._generation = 0
         self._streams: list[_Stream] = []
+        self._delivering: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         connection = await load_connection(self._upstream_config, {})
@@ -192,6 +199,10 @@ class Proxy:
             stream.end.set()
 
     async def stall(self) -> None:
+        """As `stall_all`, to be waited for."""
+        self.stall_all()
+
+    def stall_all(self) -> None:
         """Leave the open watches open and deliver nothing more through them, as a half-open connection does."""
         for stream in self._streams:
             stream.flows.clear()
@@ -228,9 +239,12 @@ class Proxy:
             return _abort(request)
         if action is Mode.HANG:
             await asyncio.Event().wait()
-        if call.watch:
-            return await self._stream(request, call, action)
-        return await self._forward(request, call, body, action)
+        try:
+            return await (
+                self._stream(request, call, action) if call.watch else self._forward(request, call, body, action)
+            )
+        except aiohttp.ClientError:  # the API server is not there
+            return _abort(request)
 
     async def _forward(
         self, request: web.BaseRequest, call: Call, body: bytes, action: Mode | None
@@ -271,15 +285,26 @@ class Proxy:
         return stream.response
 
     async def _copy(self, call: Call, upstream: aiohttp.ClientResponse, stream: _Stream) -> None:
+        held: list[bytes] = []
         async for line in upstream.content:
             event = orjson.loads(line)
             obj = event["object"]
             heard = Heard(call.plural, event["type"], obj.get("metadata", {}).get("name", ""), obj)
             await stream.flows.wait()
-            if self.passes(heard):
-                self.heard.append(heard)
-                with contextlib.suppress(ConnectionError):
-                    await stream.response.write(line)
+            if not self.passes(heard):
+                continue
+            self.heard.append(heard)
+            if not held and self.holds(heard):
+                held += [line] * self.repeats
+                asyncio.get_running_loop().call_later(_HELD_SECONDS, self._deliver, stream, held)
+                continue
+            held[:0] = [line] * self.repeats
+            await _write(stream, held)
+
+    def _deliver(self, stream: _Stream, held: list[bytes]) -> None:
+        task = asyncio.create_task(_write(stream, held))
+        self._delivering.add(task)
+        task.add_done_callback(self._delivering.discard)
 
     @contextlib.asynccontextmanager
     async def _ask(self, request: web.BaseRequest, call: Call, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -289,6 +314,8 @@ class Proxy:
         if call.verb == "get" and not call.name and call.plural in self._narrowed and "/namespaces/" not in path:
             path = path.replace(f"/{call.plural}", f"/namespaces/{self._namespace}/{call.plural}", 1)
         headers["Accept-Encoding"] = "identity"
+        if self.user:
+            headers["Impersonate-User"] = self.user
         async with self._session.request(
             request.method, self._host + path, data=body or None, headers=headers, timeout=_NO_LIMIT
         ) as upstream:
@@ -310,6 +337,14 @@ class Proxy:
             body=content,
             watch=request.query.get("watch") in ("true", "1"),
         )
+
+
+async def _write(stream: _Stream, lines: list[bytes]) -> None:
+    """Deliver what is held back, if it has not been by now."""
+    content = b"".join(lines)
+    lines.clear()
+    with contextlib.suppress(ConnectionError):
+        await stream.response.write(content)
 
 
 def _error_event(code: int, reason: str) -> bytes:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from tests.faults.api_faults import CASES, Case, try_case
 from tests.faults.bugs import BUGS
-from tests.faults.campaign import Outcome, Point, Reference, Stage, references, stage, together
 from tests.faults.proxy import Mode
 from tests.faults.scenarios import SCENARIOS
+from tests.faults.stage import Outcome, Point, Reference, Stage, references, stage, together
 
 PATIENCE = 60.0
 HOPELESS_SECONDS = 15.0
@@ -94,8 +94,9 @@ async def _hunt(ready: Stage, bugs: Sequence[str], jobs: int) -> dict[str, Outco
 
 
 def is_caught(name: str, outcome: Outcome) -> bool:
-    """Whether the oracle that is meant for a bug has seen it."""
-    return any(violation.oracle == PLACES[name].oracle for violation in outcome.violations)
+    """Whether the oracle that is meant for a bug has seen it, and the bug fitted the source."""
+    seen = {violation.oracle for violation in outcome.violations}
+    return PLACES[name].oracle in seen and "seed" not in seen
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.faults.api_faults import CASES, try_cases
-from tests.faults.campaign import Outcome, Stage
+from tests.faults.stage import Outcome, Stage
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +19,4 @@ def outcomes(stage: Stage, reference_runs: dict[str, Outcome]) -> dict[str, Outc
 @pytest.mark.parametrize("name", CASES)
 def test_end_is_the_same_and_no_rule_is_broken(outcomes: dict[str, Outcome], name: str) -> None:
     assert [str(violation) for violation in outcomes[name].violations] == []
+    assert outcomes[name].reached

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from tests.faults.campaign import Outcome, Stage, sampled, try_points
+from tests.faults.campaign import sampled, try_points
 from tests.faults.scenarios import SCENARIOS
+from tests.faults.stage import Outcome, Stage
 
 SAMPLE = 16
 SEED = 20

@@ -6,8 +6,8 @@ import random
 import pytest
 
 from tests.faults.bugs import BUGS
-from tests.faults.campaign import Outcome, Stage
 from tests.faults.seeded import PLACES, hunt_all, is_caught
+from tests.faults.stage import Outcome, Stage
 
 SAMPLE = random.Random(4).sample(sorted(BUGS), 12)
 

@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,12 @@ from penstock.controllers.config import OperatorConfig
 from penstock.controllers.model import names
 from penstock.controllers.model.controller import ModelController, utc_now
 from penstock.controllers.model.log import DecisionLog
-from penstock.controllers.model.prober import Asker, HttpAsker, ModelKey, Prober
+from penstock.controllers.model.prober import Asker, HttpAsker, Prober
 from penstock.controllers.policies import PolicyGuard, load_expected
-from penstock.controllers.resources import DECISIONRECORDS, MODELREVISIONS, MODELS
+from penstock.controllers.resources import DECISIONRECORDS, MODELS
+from penstock.controllers.sources import BY_KOPF, BY_REFLECTOR, CHILD_SELECTOR, CHILDREN, PRUNED, TRIMS
+from penstock.controllers.work import Key, Work
+from penstock.kube import memory
 from penstock.kube.applier import Applier
 from penstock.kube.cache import Cache
 from penstock.kube.client import KubeClient
@@ -31,14 +34,13 @@ from penstock.kube.metrics import KubeMetrics
 from penstock.kube.prune import Missed, Pruner, Scope
 from penstock.kube.queue import WorkQueue
 from penstock.kube.ratelimit import TokenBucket
-from penstock.kube.resources import DEPLOYMENTS, HTTPROUTES, PODS, REPLICASETS, SERVICES, Resource, key_of
+from penstock.kube.reflector import SILENCE_SECONDS, Reflector, Source
+from penstock.kube.resources import Resource, key_of
 from penstock.telemetry.server import TelemetryServer
 
 Json = dict[str, Any]
 logger = logging.getLogger(__name__)
 
-CHILD_SELECTOR = f"{names.MANAGED_BY}={names.MANAGER}"
-CHILDREN = (DEPLOYMENTS, SERVICES, HTTPROUTES, REPLICASETS, PODS)
 LEASE_NAME = "penstock-operator"
 # A reconcile makes a handful of bounded requests; one that takes longer than this hangs.
 STUCK_SECONDS = 120.0
@@ -46,15 +48,9 @@ DRAIN_SECONDS = 3.0
 RETRY_SECONDS = 2.0
 EVENTS_PER_SECOND = 50.0
 EVENT_BURST = 200
-LIST_ATTEMPTS = 10
-LIST_RETRY_SECONDS = 0.5
-
-
-def _without(*keys: str) -> Callable[[Json], Json]:
-    return lambda obj: {name: value for name, value in obj.items() if name not in keys}
-
-
-TRIMS = {PODS: _without("spec"), REPLICASETS: _without("spec", "status"), SERVICES: _without("status")}
+# A new leader trusts lists that were begun so lately, together with the watches that follow them.
+FRESH_SECONDS = 15.0
+__all__ = ["CHILDREN", "CHILD_SELECTOR", "Manager"]
 
 
 class Manager:
@@ -83,7 +79,7 @@ class Manager:
             label_indexes=(names.MODEL_LABEL, names.REVISION_LABEL),
             metrics=metrics,
         )
-        self.queue: WorkQueue[ModelKey] = WorkQueue("model", metrics=metrics)
+        self.queue: WorkQueue[Key] = WorkQueue("model", metrics=metrics)
         bucket = TokenBucket(config.writes_per_second, config.write_burst)
         self._elector = LeaderElector(client, namespace, LEASE_NAME, self.identity, metrics=metrics)
         self._applier = Applier(client, self.cache, bucket, may_write=self._elector.is_leading, metrics=metrics)
@@ -98,7 +94,7 @@ class Manager:
             metrics=metrics,
         )
         self._guard = PolicyGuard(client, load_expected(), self._wake_all)
-        self._controller = ModelController(
+        controller = ModelController(
             client,
             self.cache,
             self._applier,
@@ -109,14 +105,22 @@ class Manager:
             clock,
             self._policies_wrong,
         )
-        scopes = [Scope(MODELS), Scope(MODELREVISIONS), *(Scope(kind, None, CHILD_SELECTOR) for kind in CHILDREN)]
-        self._pruner = Pruner(client, self.cache, scopes, self._on_missed, period=config.prune_seconds)
+        self._work = (Work(self.queue, config.workers, _models, controller.reconcile, self._all_models),)
+        self._reflectors = [
+            Reflector(client, source, self, silence=self._silent_for, metrics=metrics) for source in BY_REFLECTOR
+        ]
+        # Never run, only asked for lists: kopf does not tell when its first one is complete.
+        self._readers = [Reflector(client, Source(kind), self, metrics=metrics) for kind in BY_KOPF]
+        self._pruner = Pruner(client, self.cache, PRUNED, self._on_missed, period=config.prune_seconds)
         self._server = (
             TelemetryServer(self.registry, self.not_alive, self.not_ready, telemetry_port) if telemetry_port else None
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self._silence: Callable[[], float] = lambda: SILENCE_SECONDS
         self._synced = False
+        self._relisted = asyncio.Event()
         self.failed = asyncio.Event()
+        self.stopping = asyncio.Event()
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None = None) -> Manager:
@@ -134,15 +138,22 @@ class Manager:
             metrics=metrics,
         )
 
-    async def start(self) -> None:
-        """Start serving health and wait, in the background, to become the leader."""
+    async def start(self, silence: Callable[[], float] | None = None) -> None:
+        """Start serving health and watching, and wait, in the background, to become the leader.
+
+        `silence`: how many seconds without any sign make a watch count as broken.
+        """
+        self._silence = silence or self._silence
         if self._server:
             await self._server.start()
         self._spawn(self._events.run(), "events")
+        for reflector in self._reflectors:
+            self._spawn(reflector.run(), f"reflector of {reflector.source.resource}")
         self._spawn(self._stand_for_election(), "elector")
 
     async def stop(self) -> None:
         """Finish what is being written, give the lease back, close everything."""
+        self.stopping.set()
         recorder, others = self._tasks[:1], self._tasks[1:]
         await _end(others)
         # Only a running recorder can send what the others had to tell.
@@ -167,30 +178,37 @@ class Manager:
         else:
             # What we wrote and took from the answer comes back by the watch: no reason to look again.
             is_news = self.cache.upsert(resource, obj)
-        key = self._concerns(resource, obj)
-        if key is not None and is_news:
-            self.queue.add(key)
+        if is_news:
+            self._wake(resource, obj)
+
+    def keep_only(self, resource: Resource, live: set[tuple[str, str, str]], resource_version: str) -> None:
+        """Take in which objects of a kind there are: what a watch did not tell of is gone."""
+        for obj in self.cache.prune(resource, live, resource_version):
+            self._applier.forget(resource, obj["metadata"].get("namespace"), obj["metadata"]["name"])
+            self._wake(resource, obj)
+
+    def relisted(self) -> None:
+        """Note that kopf has begun a list: it shows what is there, but not what is gone since its last watch."""
+        self._relisted.set()
 
     def not_alive(self) -> str | None:
         """Say why this process should be restarted, if it should."""
-        stuck = self.queue.longest_running
+        stuck = max(work.queue.longest_running for work in self._work)
         return f"a reconcile has been running for {stuck:.0f} s" if stuck > STUCK_SECONDS else None
 
     def not_ready(self) -> str | None:
         """Say why this replica cannot do its work, if it cannot: a standby is ready too."""
         if self._elector.is_leader and not self._synced:
             return "leads, but has not read the cluster's state yet"
+        for reflector in self._reflectors:
+            if not reflector.has_listed:
+                return f"has not read {reflector.source.resource} yet: {reflector.trouble}"
         return None if self._elector.holder or self._elector.is_leader else "has not seen a leader yet"
-
-    @staticmethod
-    def _concerns(resource: Resource, obj: Json) -> ModelKey | None:
-        """The Model an object is about; labels are enough here, they only wake, they prove nothing."""
-        meta = obj["metadata"]
-        name = meta["name"] if resource is MODELS else meta.get("labels", {}).get(names.MODEL_LABEL)
-        return (meta["namespace"], name) if name else None
 
     async def _stand_for_election(self) -> None:
         """Lead whenever the lease can be had. An outage of the API server costs the lead, not the warm cache."""
+        for reflector in self._reflectors:
+            await reflector.listed()
         while True:
             try:
                 await self._elector.run(self._lead, self._stop_leading)
@@ -206,41 +224,35 @@ class Manager:
         await self.sync()
         await self._guard.check()
         self._synced = True
-        logger.info("leads: %d Models", len(self.cache.list(MODELS)))
+        memory.settle()
+        logger.info("leads: %d Models", len(self.cache.keys(MODELS)))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._pruner.run())
+            group.create_task(self._prune_after_relists())
             group.create_task(self._guard.run())
-            group.create_task(self.queue.run(self._config.workers, self._controller.reconcile))
+            for work in self._work:
+                group.create_task(work.run())
 
     async def _stop_leading(self) -> None:
         self._synced = False
-        await self.queue.stop()
+        await asyncio.gather(*(work.queue.stop() for work in self._work))
 
     async def sync(self) -> None:
-        """Read everything once: a decision made on half a cache would be a wrong decision."""
-        for kind in (DECISIONRECORDS, MODELREVISIONS, *CHILDREN, MODELS):
-            for item in await self._read(kind):
-                self.observe(kind, None, item)
+        """Know everything once: a decision made on half a cache would be a wrong decision."""
+        for reflector in self._reflectors:
+            await reflector.refresh(FRESH_SECONDS)
+        for reader in self._readers:  # last: what they name must be there before they are looked at
+            await reader.read()
 
-    async def _read(self, kind: Resource) -> list[Json]:
-        """List a kind, with patience: in a storm of refusals, reading all kinds in one go would never succeed."""
-        selector = CHILD_SELECTOR if kind in CHILDREN else None
-        for _ in range(LIST_ATTEMPTS - 1):
-            try:
-                return await self._list(kind, selector)
-            except ApiError as error:
-                logger.warning("cannot list %s, tries again: %s", kind, error)
-                await asyncio.sleep(error.retry_after or LIST_RETRY_SECONDS)
-        return await self._list(kind, selector)
-
-    async def _list(self, kind: Resource, selector: str | None) -> list[Json]:
-        try:
-            items, _ = await self._client.list(kind, label_selector=selector)
-        except NotFound:
-            if kind is HTTPROUTES:  # a cluster without Gateway API: Models are routed by Service
-                return []
-            raise
-        return items
+    async def _prune_after_relists(self) -> None:
+        """Find out what is gone whenever kopf has listed its kinds anew."""
+        self._relisted.clear()
+        while True:
+            await self._relisted.wait()
+            await asyncio.sleep(RETRY_SECONDS)  # the list goes on for a moment
+            self._relisted.clear()
+            for kind in BY_KOPF:
+                await self._pruner.check(Scope(kind))
 
     async def _on_missed(self, missed: Missed) -> None:
         kind = missed.scope.resource
@@ -250,6 +262,8 @@ class Manager:
             self.failed.set()
             return
         for obj in missed.removed:
+            logger.warning("%s was deleted without an event", key_of(kind, obj))
+            self._applier.forget(kind, obj["metadata"].get("namespace"), obj["metadata"]["name"])
             self._wake(kind, obj)
         for key in missed.unseen:
             try:
@@ -257,18 +271,22 @@ class Manager:
             except NotFound:
                 continue
 
+    def _silent_for(self) -> float:
+        return self._silence()
+
     def _policies_wrong(self) -> str:
         return self._guard.wrong
 
-    def _wake_all(self) -> None:
-        for obj in self.cache.list(MODELS):
-            self.queue.add((obj["metadata"]["namespace"], obj["metadata"]["name"]))
-
     def _wake(self, kind: Resource, obj: Json) -> None:
-        logger.warning("%s was deleted without an event", key_of(kind, obj))
-        key = self._concerns(kind, obj)
-        if key is not None:
-            self.queue.add(key)
+        for work in self._work:
+            work.wake(kind, obj)
+
+    def _wake_all(self) -> None:
+        for work in self._work:
+            work.wake_all()
+
+    def _all_models(self) -> Iterator[Key]:
+        return ((key.namespace, key.name) for key in self.cache.keys(MODELS))
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -280,7 +298,7 @@ class Manager:
             return
         if task.exception() is not None:
             logger.error("%s ended", task.get_name(), exc_info=task.exception())
-        # Neither the elector nor the recorder ends by itself: the process must start afresh.
+        # None of these ends by itself: the process must start afresh.
         self.failed.set()
 
 
@@ -288,3 +306,11 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _models(resource: Resource, obj: Json) -> Iterator[Key]:
+    """The Model an object is about; labels are enough here, they only wake, they prove nothing."""
+    meta = obj["metadata"]
+    name = meta["name"] if resource is MODELS else (meta.get("labels") or {}).get(names.MODEL_LABEL)
+    if name:
+        yield meta["namespace"], name

@@ -12,7 +12,7 @@ import orjson
 
 from penstock.kube import errors
 from penstock.kube.client import KubeClient
-from penstock.kube.metrics import KubeMetrics
+from penstock.kube.metrics import Children, KubeMetrics
 from penstock.kube.ownership import applied_fields, first_difference
 from penstock.kube.ratelimit import TokenBucket
 from penstock.kube.resources import Json, ObjectKey, Resource, controller_of, key_of, uid_of, version_of
@@ -107,7 +107,7 @@ class Applier:
         self._field_manager = field_manager
         self._sequence_annotation = sequence_annotation
         self._may_write = may_write
-        self._metrics = metrics or KubeMetrics()
+        self._applies = Children((metrics or KubeMetrics()).applies)
         self._memos: dict[ObjectKey, _Memo] = {}
 
     async def apply(
@@ -274,7 +274,7 @@ class Applier:
         self._memos[key] = _Memo(intent, _content_digest(obj), version, obj if keep else None)
 
     def _done(self, key: ObjectKey, result: str, obj: Json, *, changed: bool) -> Applied:
-        self._metrics.applies.labels(str(key.resource), result).inc()
+        self._applies(key.resource, result).inc()
         return Applied(changed, obj)
 
 

@@ -10,27 +10,40 @@ from typing import TypeVar
 
 import orjson
 
-from penstock.kube.metrics import KubeMetrics
+from penstock.kube.metrics import Children, KubeMetrics
 from penstock.kube.ownership import applied_fields
 from penstock.kube.resources import Json, ObjectKey, Resource, controller_of, key_of, uid_of, version_of
 
 _TOMBSTONES = 4096
+# Those of a hundred Models, which is more than are handled at a time.
+UNPACKED = 1024
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class _Entry:
-    obj: Json
+    """An object as Python objects while it is in use, else packed: that is a fifth of the size."""
+
+    obj: Json | None
+    packed: bytes | None
+    uid: str
     version: int | None  # None if the server's resourceVersion is no number, which API conventions still allow
     owned_fields: bytes | None
 
+    def read(self) -> Json:
+        if self.obj is not None:
+            return self.obj
+        found: Json = orjson.loads(self.packed or b"{}")
+        return found
+
 
 class Cache:
-    """Holds trimmed objects; callers must not change what they get.
+    """Holds trimmed objects; callers must not change what they get, nor rely on getting the same one twice.
 
     ``field_manager``: of metadata.managedFields only this manager's applied fields are kept, packed, and are to be had
     from `owned_fields`. ``trims`` takes a copy of an object's top level per kind and returns what is worth keeping.
     ``label_indexes`` are the label keys that `by_label` finds without a scan.
+    ``keep_unpacked``: how many objects, those used last, are held as Python objects; the others are unpacked when read.
     ``expectation_seconds``: how long `caught_up` waits for a write to show up before it gives up waiting.
     """
 
@@ -41,6 +54,7 @@ class Cache:
         trims: dict[Resource, Callable[[Json], Json]] | None = None,
         label_indexes: Iterable[str] = (),
         expectation_seconds: float = 30.0,
+        keep_unpacked: int = UNPACKED,
         clock: Callable[[], float] = time.monotonic,
         metrics: KubeMetrics | None = None,
     ) -> None:
@@ -48,11 +62,15 @@ class Cache:
         self._trims = trims or {}
         self._label_keys = frozenset(label_indexes)
         self._expectation_seconds = expectation_seconds
+        self._keep_unpacked = keep_unpacked
         self._clock = clock
-        self._metrics = metrics or KubeMetrics()
+        metrics = metrics or KubeMetrics()
+        self._cached = Children(metrics.cached)
+        self._pruned = Children(metrics.pruned)
         self._entries: dict[Resource, dict[ObjectKey, _Entry]] = defaultdict(dict)
         self._by_owner: dict[str, dict[ObjectKey, None]] = defaultdict(dict)
         self._by_label: dict[tuple[Resource, str, str, str], dict[ObjectKey, None]] = defaultdict(dict)
+        self._unpacked: OrderedDict[ObjectKey, _Entry] = OrderedDict()
         self._expected: dict[ObjectKey, tuple[int, float]] = {}
         self._deleted_at: OrderedDict[ObjectKey, int] = OrderedDict()
         self._highest: dict[Resource, int] = defaultdict(int)
@@ -69,11 +87,12 @@ class Cache:
                 return False
             self._highest[resource] = max(self._highest[resource], version)
         if held is not None:
-            self._unindex(key, held.obj)
+            self._unindex(key, held.read())
         owned = applied_fields(obj, self._field_manager)
         trimmed = self._trimmed(resource, obj)
-        packed = orjson.dumps(owned) if owned is not None else None
-        self._entries[resource][key] = _Entry(trimmed, version, packed)
+        packed = _packed(owned) if owned is not None else None
+        entry = self._entries[resource][key] = _Entry(trimmed, None, uid_of(trimmed), version, packed)
+        self._used(key, entry)
         self._index(key, trimmed)
         self._met(key, version)
         self._gauge(resource)
@@ -93,7 +112,7 @@ class Cache:
         """
         key = ObjectKey(resource, namespace or "", name)
         held = self._entries[resource].get(key)
-        if held is not None and uid and uid_of(held.obj) != uid:
+        if held is not None and uid and held.uid != uid:
             return None
         version = _number(resource_version or "") or (held.version if held is not None else None)
         if version is not None:
@@ -102,15 +121,17 @@ class Cache:
             self._met(key, version)
             return None
         del self._entries[resource][key]
-        self._unindex(key, held.obj)
+        self._unpacked.pop(key, None)
+        obj = held.read()
+        self._unindex(key, obj)
         self._met(key, version)
         self._gauge(resource)
-        return held.obj
+        return obj
 
     def get(self, resource: Resource, namespace: str | None, name: str) -> Json | None:
         """The object, or None."""
-        entry = self._entries[resource].get(ObjectKey(resource, namespace or "", name))
-        return None if entry is None else entry.obj
+        key = ObjectKey(resource, namespace or "", name)
+        return self._read(key) if key in self._entries[resource] else None
 
     def owned_fields(self, resource: Resource, namespace: str | None, name: str) -> Json | None:
         """The ``fieldsV1`` tree of our field manager on the object, or None if it never applied it."""
@@ -123,20 +144,20 @@ class Cache:
     def list(self, resource: Resource, namespace: str | None = None) -> Sequence[Json]:
         """All objects of a kind, of one namespace or of all."""
         return [
-            entry.obj
+            entry.read()
             for key, entry in self._entries[resource].items()
             if namespace is None or key.namespace == namespace
         ]
 
     def owned_by(self, uid: str) -> Sequence[tuple[Resource, Json]]:
         """The objects whose controller owner reference names this uid."""
-        return [(key.resource, self._entries[key.resource][key].obj) for key in self._by_owner.get(uid, ())]
+        return [(key.resource, self._read(key)) for key in self._by_owner.get(uid, ())]
 
     def by_label(self, resource: Resource, namespace: str, label: str, value: str) -> Sequence[Json]:
         """The objects of a namespace with this label; a label that is not indexed costs a scan of the kind."""
         if label in self._label_keys:
             keys = self._by_label.get((resource, namespace, label, value), ())
-            return [self._entries[resource][key].obj for key in keys]
+            return [self._read(key) for key in keys]
         return [obj for obj in self.list(resource, namespace) if _labels(obj).get(label) == value]
 
     def keys(self, resource: Resource, namespace: str | None = None) -> Sequence[ObjectKey]:
@@ -161,15 +182,15 @@ class Cache:
         """
         listed_at = _number(resource_version)
         gone = [
-            (key, uid_of(entry.obj))
+            (key, entry.uid)
             for key, entry in self._entries[resource].items()
             if (namespace is None or key.namespace == namespace)
-            and (key.namespace, key.name, uid_of(entry.obj)) not in live
+            and (key.namespace, key.name, entry.uid) not in live
             and (listed_at is None or entry.version is None or entry.version <= listed_at)
         ]
         removed = [self.remove(resource, key.namespace, key.name, uid, resource_version) for key, uid in gone]
         if removed:
-            self._metrics.pruned.labels(str(resource)).inc(len(removed))
+            self._pruned(resource).inc(len(removed))
         return [obj for obj in removed if obj is not None]
 
     def note_write(self, resource: Resource, namespace: str | None, name: str, resource_version: str) -> None:
@@ -185,6 +206,21 @@ class Cache:
     def caught_up(self, keys: Iterable[ObjectKey]) -> bool:
         """Whether the watches have shown our last write of every one of these objects."""
         return all(self._is_caught_up(key) for key in keys)
+
+    def _read(self, key: ObjectKey) -> Json:
+        entry = self._entries[key.resource][key]
+        obj = entry.obj = entry.read()
+        self._used(key, entry)
+        return obj
+
+    def _used(self, key: ObjectKey, entry: _Entry) -> None:
+        """Note the use of an unpacked entry, and pack the one that was not used for the longest time."""
+        self._unpacked[key] = entry
+        self._unpacked.move_to_end(key)
+        if len(self._unpacked) > self._keep_unpacked:
+            _, oldest = self._unpacked.popitem(last=False)
+            oldest.packed = oldest.packed or _packed(oldest.obj)
+            oldest.obj = None
 
     def _is_caught_up(self, key: ObjectKey) -> bool:
         expected = self._expected.get(key)
@@ -223,7 +259,7 @@ class Cache:
             _discard(self._by_label, (key.resource, key.namespace, label, _labels(obj)[label]), key)
 
     def _gauge(self, resource: Resource) -> None:
-        self._metrics.cached.labels(str(resource)).set(len(self._entries[resource]))
+        self._cached(resource).set(len(self._entries[resource]))
 
 
 def _discard(index: dict[T, dict[ObjectKey, None]], value: T, key: ObjectKey) -> None:
@@ -231,6 +267,11 @@ def _discard(index: dict[T, dict[ObjectKey, None]], value: T, key: ObjectKey) ->
     bucket.pop(key, None)
     if not bucket:
         del index[value]
+
+
+def _packed(value: object) -> bytes:
+    # What orjson returns keeps the buffer it was written into, of up to 16 KiB; a copy has the size of its content.
+    return bytes(memoryview(orjson.dumps(value)))
 
 
 def _labels(obj: Json) -> dict[str, str]:

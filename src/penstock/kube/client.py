@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from penstock.kube import errors
 from penstock.kube.connection import Connection, load_connection
-from penstock.kube.metrics import KubeMetrics
+from penstock.kube.metrics import Children, KubeMetrics
 from penstock.kube.resources import Json, Resource
 
 _JSON = "application/json"
@@ -39,9 +42,12 @@ class KubeClient:
     ) -> None:
         self.calls: Counter[tuple[str, str]] = Counter()
         self._connection = connection
-        self._metrics = metrics or KubeMetrics()
+        metrics = metrics or KubeMetrics()
+        self._requests = Children(metrics.requests)
+        self._request_seconds = Children(metrics.request_seconds)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=connection.ssl, limit=100),
+            # A handshake costs more than the request after it; the API server keeps an idle connection for 90 s.
+            connector=aiohttp.TCPConnector(ssl=connection.ssl, limit=100, keepalive_timeout=60),
             headers={"User-Agent": user_agent, "Accept": _JSON, "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=connection.proxy,
@@ -69,6 +75,35 @@ class KubeClient:
         """Reads one object, live (never from a cache of the API server)."""
         return await self._call("get", resource, "GET", resource.path(namespace, name), timeout=timeout)
 
+    async def page(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        token: str = "",
+        *,
+        limit: int = PAGE_SIZE,
+        label_selector: str | None = None,
+        metadata_only: bool = False,
+    ) -> tuple[list[Json], str, str]:
+        """Reads one page of a list, the one that ``token`` stands for; ``limit`` 0: all in one.
+
+        Returns the objects, the resourceVersion, and the token of the next page, empty if there is none. Raises Gone
+        if the token has become too old.
+        """
+        given = {"limit": str(limit or ""), "continue": token, "labelSelector": label_selector or ""}
+        answer = await self._call(
+            "list",
+            resource,
+            "GET",
+            resource.path(namespace),
+            query={name: value for name, value in given.items() if value},
+            accept=_METADATA_LIST if metadata_only else _JSON,
+            timeout=LIST_TIMEOUT,
+        )
+        metadata = answer.get("metadata") or {}
+        version = str(metadata.get("resourceVersion") or "")
+        return answer.get("items") or [], version, str(metadata.get("continue") or "")
+
     async def list(
         self,
         resource: Resource,
@@ -82,29 +117,58 @@ class KubeClient:
 
         Returns the objects and the snapshot's resourceVersion. Items lack apiVersion and kind, as on the wire.
         """
-        query = {"limit": str(page_size)}
-        if label_selector:
-            query["labelSelector"] = label_selector
-        accept = _METADATA_LIST if metadata_only else _JSON
-        path = resource.path(namespace)
         items: list[Json] = []
-        version = ""
+        version, token, limit = "", "", page_size
         while True:
             try:
-                page = await self._call("list", resource, "GET", path, query=query, accept=accept, timeout=LIST_TIMEOUT)
+                found, listed_at, token = await self.page(
+                    resource, namespace, token, limit=limit, label_selector=label_selector, metadata_only=metadata_only
+                )
             except errors.Gone:
-                if "continue" not in query:
+                if not token:
                     raise
                 # The snapshot was compacted while we paged: only an unpaged list is consistent for sure.
-                items, version = [], ""
-                query = {key: value for key, value in query.items() if key not in ("continue", "limit")}
+                items, version, token, limit = [], "", "", 0
                 continue
-            metadata = page.get("metadata") or {}
-            version = version or str(metadata.get("resourceVersion") or "")
-            items.extend(page.get("items") or ())
-            if not metadata.get("continue"):
+            version = version or listed_at
+            items.extend(found)
+            if not token:
                 return items, version
-            query["continue"] = metadata["continue"]
+
+    @contextlib.asynccontextmanager
+    async def watch(
+        self,
+        resource: Resource,
+        resource_version: str,
+        *,
+        label_selector: str | None = None,
+        server_timeout: int = 290,
+        silence: float = 70.0,
+    ) -> AsyncIterator[AsyncIterator[Json]]:
+        """Opens a watch of all namespaces from a resourceVersion on; yields an iterator of its events as they are.
+
+        Bookmarks are asked for, so a stream that says nothing for ``silence`` seconds is broken: the iterator then
+        raises Unreachable. It ends when the server ends the stream, at the latest after ``server_timeout`` seconds.
+        """
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(server_timeout),
+        }
+        if label_selector:
+            query["labelSelector"] = label_selector
+        path = resource.path()
+        timeout = aiohttp.ClientTimeout(sock_connect=WRITE_TIMEOUT, sock_read=silence)
+        try:
+            async with self._request("GET", path, timeout, query=query) as response:
+                if response.status >= 300:
+                    raise _refused(response, await response.read())
+                yield _events(response.content)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _unreachable("GET", f"{path} (watch)", silence, error) from error
+        except orjson.JSONDecodeError as error:
+            raise errors.ServerError(200, "BadAnswer", f"GET {path} (watch) sent something that is no JSON.") from error
 
     async def create(self, resource: Resource, obj: Json, *, timeout: float = WRITE_TIMEOUT) -> Json:
         """Creates an object; AlreadyExists if its name is taken."""
@@ -195,8 +259,11 @@ class KubeClient:
             )
         finally:
             elapsed = time.perf_counter() - started
-            self._metrics.request_seconds.labels(verb, str(resource)).observe(elapsed)
-        answer = orjson.loads(raw)
+            self._request_seconds(verb, resource).observe(elapsed)
+        try:
+            answer = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            answer = None
         if not isinstance(answer, dict):
             raise errors.ServerError(200, "BadAnswer", f"{method} {path} was answered by something that is no object.")
         return answer
@@ -212,6 +279,34 @@ class KubeClient:
         content_type: str = _JSON,
         accept: str = _JSON,
     ) -> bytes:
+        limits = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, WRITE_TIMEOUT))
+        code = "<error>"
+        try:
+            async with self._request(
+                method, path, limits, query=query, data=data, content_type=content_type, accept=accept
+            ) as response:
+                code = str(response.status)
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _unreachable(method, path, timeout, error) from error
+        finally:
+            self._requests(code, method).inc()
+        if response.status >= 300:
+            raise _refused(response, body)
+        return body
+
+    @contextlib.asynccontextmanager
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        timeout: aiohttp.ClientTimeout,
+        *,
+        query: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        content_type: str = _JSON,
+        accept: str = _JSON,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"Accept": accept}
         if data is not None:
             headers["Content-Type"] = content_type
@@ -220,27 +315,33 @@ class KubeClient:
         options: dict[str, Any] = {}
         if self._connection.server_name:
             options["server_hostname"] = self._connection.server_name
-        code = "<error>"
-        try:
-            async with self._session.request(
-                method,
-                self._connection.host + path,
-                params=query,
-                data=data,
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, WRITE_TIMEOUT)),
-                allow_redirects=False,
-                **options,
-            ) as response:
-                code = str(response.status)
-                body = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _unreachable(method, path, timeout, error) from error
-        finally:
-            self._metrics.requests.labels(code, method).inc()
-        if response.status >= 300:
-            raise errors.from_response(response.status, body, response.headers.get("Retry-After"))
-        return body
+        async with self._session.request(
+            method,
+            URL(
+                f"{self._connection.host}{path}?{urlencode(query)}" if query else self._connection.host + path,
+                encoded=True,
+            ),
+            data=data,
+            headers=headers,
+            timeout=timeout,
+            allow_redirects=False,
+            **options,
+        ) as response:
+            yield response
+
+
+async def _events(content: aiohttp.StreamReader) -> AsyncIterator[Json]:
+    """Split a stream into lines and parse them: an object is larger than what a buffered readline allows."""
+    rest = b""
+    async for chunk in content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield orjson.loads(line)
+
+
+def _refused(response: aiohttp.ClientResponse, body: bytes) -> errors.ApiError:
+    return errors.from_response(response.status, body, response.headers.get("Retry-After"))
 
 
 def _namespace(obj: Json) -> str | None:

@@ -105,9 +105,18 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 def from_response(status: int, body: bytes, retry_after_header: str | None) -> ApiError:
     """Builds the error for an HTTP answer >= 400; ``body`` may be a Status object or anything else."""
     document = _status_object(body)
+    message = str(document.get("message") or body[:200].decode(errors="replace").strip() or "no message")
+    return _build(status, document, message, retry_after_header)
+
+
+def from_status(document: Json) -> ApiError:
+    """Builds the error for a Status object that came in a watch stream."""
+    return _build(int(document.get("code") or 500), document, str(document.get("message") or "no message"), None)
+
+
+def _build(status: int, document: Json, message: str, retry_after_header: str | None) -> ApiError:
     details = document.get("details") or {}
     reason = str(document.get("reason") or "")
-    message = str(document.get("message") or body[:200].decode(errors="replace").strip() or "no message")
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
     if reason == "AlreadyExists":
         kind = AlreadyExists

@@ -147,7 +147,9 @@ class EventRecorder:
         count = series.count
         try:
             if series.stored_count == 0:
-                series.event = await self._client.create(EVENTS, series.event)
+                stored = await self._client.create(EVENTS, series.event)
+                # The rest is on the server: thousands of Events are remembered.
+                series.event = {"metadata": {name: stored["metadata"][name] for name in ("namespace", "name")}}
             if count > max(1, series.stored_count):
                 metadata = series.event["metadata"]
                 patch = {"series": {"count": count, "lastObservedTime": _micro_time()}}
@@ -155,7 +157,7 @@ class EventRecorder:
         except errors.ApiError as error:
             # An Event is a courtesy: a lost one is counted, never retried against a struggling server.
             self._metrics.events.labels("failed").inc()
-            logger.info("event %s not sent: %s", series.event["reason"], error)
+            logger.info("event about %s not sent: %s", series.event["metadata"]["name"], error)
             if isinstance(error, errors.TooManyRequests):
                 self._bucket.pause(error.retry_after or 1.0)
             elif isinstance(error, errors.NotFound):

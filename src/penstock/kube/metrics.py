@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _DURATIONS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+C = TypeVar("C", Counter, Gauge, Histogram)
+
+
+class Children(Generic[C]):
+    """The children of a labelled metric, by label values: finding one by `labels` is slow where it is done often."""
+
+    def __init__(self, metric: C) -> None:
+        self._metric: C = metric
+        self._known: dict[tuple[object, ...], C] = {}
+
+    def __call__(self, *values: object) -> C:
+        """Return the child with these label values."""
+        child = self._known.get(values)
+        if child is None:
+            child = self._known[values] = self._metric.labels(*map(str, values))
+        return child
 
 
 class KubeMetrics:
@@ -54,6 +74,9 @@ class KubeMetrics:
             registry=to,
         )
         self.cached = Gauge("kube_cache_objects", "Objects in the cache.", ("resource",), registry=to)
+        self.watch_ends = Counter(
+            "kube_watch_ends", "Ends of watches and lists of a kind, by why.", ("resource", "why"), registry=to
+        )
         self.pruned = Counter(
             "kube_cache_pruned", "Objects whose deletion no watch event told.", ("resource",), registry=to
         )

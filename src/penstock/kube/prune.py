@@ -67,15 +67,19 @@ class Pruner:
             for scope in self._scopes:
                 # Spread over the period, so that the lists of all kinds and replicas do not come together.
                 await asyncio.sleep(self._period / len(self._scopes) * self._rng.uniform(0.8, 1.2))
-                try:
-                    missed = await self.prune(scope)
-                except errors.ApiError as error:
-                    logger.warning("cannot list %s to check the cache: %s", scope.resource, error)
-                    continue
-                if missed.removed or missed.unseen or missed.rewound:
-                    outcome = self._on_missed(missed)
-                    if outcome is not None:
-                        await outcome
+                await self.check(scope)
+
+    async def check(self, scope: Scope) -> None:
+        """Look at one scope now and report what was missed; that it cannot be listed is only logged."""
+        try:
+            missed = await self.prune(scope)
+        except errors.ApiError as error:
+            logger.warning("cannot list %s to check the cache: %s", scope.resource, error)
+            return
+        if missed.removed or missed.unseen or missed.rewound:
+            outcome = self._on_missed(missed)
+            if outcome is not None:
+                await outcome
 
     async def prune(self, scope: Scope) -> Missed:
         """Lists one scope now and drops from the cache what is gone. Raises ApiError."""

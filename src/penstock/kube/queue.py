@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from penstock.kube.errors import ApiError
-from penstock.kube.metrics import KubeMetrics
+from penstock.kube.metrics import Children, KubeMetrics
 
 K = TypeVar("K", bound=Hashable)
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class WorkQueue(Generic[K]):
         self._cap = cap
         self._rng = rng or random.SystemRandom()
         metrics = metrics or KubeMetrics()
-        self._reconciles = metrics.reconciles
+        self._reconciles = Children(metrics.reconciles)
         self._adds = metrics.queue_adds.labels(name)
         self._depth = metrics.queue_depth.labels(name)
         self._retries = metrics.queue_retries.labels(name)
@@ -54,7 +54,8 @@ class WorkQueue(Generic[K]):
         self._delayed: list[tuple[float, int, K]] = []
         self._due: dict[K, float] = {}  # the valid entry of each key in the heap
         self._order = itertools.count()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_due = 0.0  # not asked of the timer: uvloop gives none for what is due at once
         self._workers: list[asyncio.Task[None]] = []
         self._draining = False
         self._idle = asyncio.Event()  # set while no key is being handled
@@ -181,7 +182,7 @@ class WorkQueue(Generic[K]):
             if requeue_after is not None:
                 result = "requeue_after"
                 self.add_after(key, requeue_after)
-        self._reconciles.labels(self.name, result).inc()
+        self._reconciles(self.name, result).inc()
 
     def _retry(self, key: K, error: BaseException) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
@@ -203,11 +204,12 @@ class WorkQueue(Generic[K]):
             self._timer.cancel()
             self._timer = None
         if self._delayed:
-            self._timer = asyncio.get_running_loop().call_at(self._delayed[0][0], self._fire)
+            self._timer_due = self._delayed[0][0]
+            self._timer = asyncio.get_running_loop().call_at(self._timer_due, self._fire)
 
     def _fire(self) -> None:
         # The loop may call a timer up to its clock's resolution early.
-        while self._timer is not None and self._delayed and self._delayed[0][0] <= max(_now(), self._timer.when()):
+        while self._timer is not None and self._delayed and self._delayed[0][0] <= max(_now(), self._timer_due):
             due, _, key = heapq.heappop(self._delayed)
             if self._due.get(key) == due:
                 del self._due[key]

@@ -22,6 +22,10 @@ class Resource:
     kind: str
     namespaced: bool = True
 
+    def __hash__(self) -> int:
+        # Part of every key of the cache: hashing all five fields at each look-up is to be noticed.
+        return hash(self.plural)
+
     @property
     def api_version(self) -> str:
         """The value of ``apiVersion`` in an object of this kind, e.g. ``apps/v1`` or ``v1``."""

@@ -3,10 +3,11 @@
 import logging
 import time
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from penstock.runtime.admission import ADMITTED, Admission, busy
 from penstock.runtime.calls import Encoded
 from penstock.runtime.capture import Capture
 from penstock.runtime.codec import decode_call, encode_answer
@@ -26,6 +27,9 @@ from penstock.runtime.http import (
 from penstock.runtime.metrics import Metrics
 from penstock.runtime.openapi import openapi_document
 from penstock.runtime.settings import Settings
+
+if TYPE_CHECKING:  # imported by servers that have a schema only
+    from penstock.runtime.features import FeatureInputs
 
 SERVER_VERSION = "0.1.0"
 EXTENSIONS = ["binary_tensor_data"]
@@ -52,15 +56,14 @@ class App:
         metrics: Metrics,
         capture: Capture | None = None,
         example: bytes | None = None,
+        features: "FeatureInputs | None" = None,
     ) -> None:
+        """`features`, if there are any, stand between the requests and the engine."""
         self.phase = Phase.SERVING
+        self._decode = features.decode if features else decode_call
+        self._inputs = features.specs if features else engine.inputs
         self._engine, self._settings, self._metrics = engine, settings, metrics
         self._capture, self._example = capture, example
-        self._in_flight = 0
-        # A request that would wait longer than its client is better off elsewhere.
-        in_time = max(_LEAST_IN_FLIGHT, engine.requests_within(settings.queue_seconds))
-        self._most_in_flight = int(min(settings.max_in_flight, in_time))
-        metrics.watch_in_flight(lambda: self._in_flight)
         self._identity = [
             (b"x-penstock-model", settings.model_name.encode()),
             (b"x-penstock-revision", settings.revision.encode()),
@@ -69,6 +72,12 @@ class App:
         model = f"/v2/models/{settings.model_name}"
         version = f"{model}/versions/{settings.revision}"
         self._infer_paths = frozenset({f"{model}/infer", f"{version}/infer"})
+        # A request that would wait longer than its client is better off elsewhere.
+        in_time = max(_LEAST_IN_FLIGHT, engine.requests_within(settings.queue_seconds))
+        most = int(min(settings.max_in_flight, in_time))
+        self.admission = Admission(
+            most, self._infer_paths, self._identity, metrics, lambda: self.phase is Phase.SERVING
+        )
         self._documents = {"/v2": _json({"name": "penstock", "version": SERVER_VERSION, "extensions": EXTENSIONS})}
         self._documents["/openapi.json"] = _json(openapi_document(settings.model_name, settings.revision, example))
         self._documents |= dict.fromkeys((model, version), _json(self._model_metadata()))
@@ -89,7 +98,12 @@ class App:
         is_inference = path in self._infer_paths and scope["method"] == "POST"
         try:
             if is_inference:
-                status, answer = 200, await self._infer(scope["headers"], receive, identifier.decode(), start)
+                if ADMITTED not in scope.get("state", ()):
+                    self.admission.enter()
+                try:
+                    status, answer = 200, await self._infer(scope["headers"], receive, identifier.decode(), start)
+                finally:
+                    self.admission.leave()
             else:
                 status, answer = self._get(scope["method"], path)
         except RequestError as error:
@@ -106,21 +120,15 @@ class App:
 
     async def _infer(self, headers: Headers, receive: Receive, identifier: str, start: float) -> Encoded:
         if self.phase is Phase.STOPPED:
-            raise _busy("the server is stopping")
-        if self._in_flight >= self._most_in_flight:
-            raise _busy(f"{self._in_flight} requests are in flight, which is the limit")
-        self._in_flight += 1
-        try:
-            body = await read_body(headers, receive, self._settings.max_body_bytes, self._settings.body_seconds)
-            call = decode_call(body, json_size(headers))
-            answer = await self._engine.infer(call)
-            identifier = call.identifier or identifier
-            encoded = encode_answer(answer, identifier, call.form)
-            if self._capture is not None:
-                self._capture.note(answer, identifier, time.perf_counter() - start)
-            return encoded
-        finally:
-            self._in_flight -= 1
+            raise busy("the server is stopping; try again")
+        body = await read_body(headers, receive, self._settings.max_body_bytes, self._settings.body_seconds)
+        call = self._decode(body, json_size(headers))
+        answer = await self._engine.infer(call)
+        identifier = call.identifier or identifier
+        encoded = encode_answer(answer, identifier, call.form)
+        if self._capture is not None:
+            self._capture.note(answer, identifier, time.perf_counter() - start)
+        return encoded
 
     def _get(self, method: str, path: str) -> tuple[int, Encoded]:
         known = path in self._documents or path in self._ready_paths or path == "/v2/health/live"
@@ -154,14 +162,10 @@ class App:
             "name": self._settings.model_name,
             "versions": [self._settings.revision],
             "platform": _PLATFORMS[self._settings.model_format],
-            "inputs": [spec.as_json() for spec in self._engine.inputs],
+            "inputs": [spec.as_json() for spec in self._inputs],
             "outputs": [spec.as_json() for spec in self._engine.outputs],
             **example,
         }
-
-
-def _busy(why: str) -> RequestError:
-    return RequestError(503, f"{why}; try again", ((b"retry-after", b"1"),))
 
 
 def _json(document: dict[str, Any]) -> bytes:

@@ -11,8 +11,11 @@ from penstock.runtime.tensors import NUMPY_TYPES, Array, datatype_of
 _LENGTH = struct.Struct("<I")
 
 
-def read_tensor(name: str, datatype: str, shape: tuple[int, ...], data: memoryview) -> Array:
-    """The tensor in `data`, an array of its own; raises `RequestError` (400) if the bytes are not that tensor."""
+def read_tensor(name: str, datatype: str, shape: tuple[int, ...], data: memoryview, *, missing: bool = False) -> Array:
+    """The tensor in `data`, an array of its own; `missing` allows NaN.
+
+    Raises `RequestError` (400) if the bytes are not that tensor.
+    """
     count = math.prod(shape)
     if datatype == "BYTES":
         return _read_strings(name, data, count).reshape(shape)
@@ -30,7 +33,7 @@ def read_tensor(name: str, datatype: str, shape: tuple[int, ...], data: memoryvi
         return values.astype(dtype).reshape(shape)
     # A copy is aligned and writable, which compiled models may rely on.
     array = np.frombuffer(data, dtype=dtype.newbyteorder("<")).astype(dtype)
-    if dtype.kind == "f" and not np.isfinite(array).all():
+    if dtype.kind == "f" and (np.isinf(array).any() if missing else not np.isfinite(array).all()):
         raise RequestError(400, f"input {quoted(name)} holds a number that is not finite")
     return array.reshape(shape)
 

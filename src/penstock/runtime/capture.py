@@ -18,7 +18,7 @@ _MAX_BYTES = 4 << 20
 _MAX_FEATURES = 4096
 _MAX_CELLS = 4096
 # Counting costs less per row when many are counted at once.
-_PENDING_ROWS = 64
+_PENDING_ROWS = 256
 _KEPT_ANSWERS = 1024
 _KEPT_VALUES = 8
 # Outputs of up to so many rows are kept as they are, which costs a request nothing; of larger ones the beginning.
@@ -83,8 +83,14 @@ class _Counts:
         with np.errstate(over="ignore"):  # a huge value may become infinite, never NaN
             position = (values[:, self._columns].astype(np.float64, copy=False) - self._low) * self._scale
         # Cell 0 is what lies below.
-        cell = np.clip(np.floor(position) + 1, 0, self._last).astype(np.int64) + self._offsets
-        self._totals += np.bincount(cell.ravel(), minlength=len(self._totals))
+        place = np.clip(np.floor(position) + 1, 0, self._last)
+        absent = np.isnan(place)  # missing values, which only a feature schema lets in, lie nowhere
+        if absent.any():
+            present = ~absent
+            cell = (place[present].astype(np.int64)) + np.broadcast_to(self._offsets, place.shape)[present]
+        else:
+            cell = (place.astype(np.int64) + self._offsets).ravel()
+        self._totals += np.bincount(cell, minlength=len(self._totals))
 
     def as_json(self) -> list[dict[str, Any]]:
         table = self._totals.reshape(len(self.grids), self._width)
@@ -148,8 +154,8 @@ class Capture:
         if not self._pending:
             return
         for name, counts in self._counts.items():
-            arrays = [inputs[name] for inputs in self._pending]
-            counts.add(np.concatenate([array.reshape(len(array), -1) for array in arrays]))
+            rows = np.concatenate([inputs[name] for inputs in self._pending])
+            counts.add(rows.reshape(len(rows), -1))
         self._pending.clear()
         self._pending_rows = 0
 

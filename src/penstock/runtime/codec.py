@@ -52,15 +52,16 @@ class _Request(msgspec.Struct, frozen=True):
 _decode_request = msgspec.json.Decoder(_Request).decode
 
 
-def decode_call(body: bytes, json_size: int | None = None) -> Call:
+def decode_call(body: bytes, json_size: int | None = None, *, missing: bool = False) -> Call:
     """Reads a request; `json_size` is the length of its JSON part where bytes of tensors follow it.
 
-    Raises `RequestError` (400) for what is no JSON, no inference request or no tensor.
+    `missing` lets values be missing, as null in JSON and NaN in bytes: floats are then NaN, other tensors of objects
+    with None. Raises `RequestError` (400) for what is no JSON, no inference request or no tensor.
     """
     try:
         request = _decode_request(body if json_size is None else body[:json_size])
         tail = None if json_size is None else _Tail(body, json_size)
-        inputs = [InputTensor(item.name, item.datatype, _array(item, tail)) for item in request.inputs]
+        inputs = [InputTensor(item.name, item.datatype, _array(item, tail, missing)) for item in request.inputs]
     except msgspec.ValidationError as error:
         raise RequestError(400, f"the body is not an inference request: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -128,7 +129,7 @@ def _form(request: _Request) -> Form:
     return Form(binary, by_output) if binary or by_output else JSON_FORM
 
 
-def _array(item: _Input, tail: _Tail | None) -> Array:
+def _array(item: _Input, tail: _Tail | None, missing: bool) -> Array:
     dtype = NUMPY_TYPES.get(item.datatype)
     if dtype is None:
         raise RequestError(
@@ -141,18 +142,20 @@ def _array(item: _Input, tail: _Tail | None) -> Array:
             raise RequestError(400, "binary_data_size needs the header Inference-Header-Content-Length")
         if raw:
             raise RequestError(400, f"input {quoted(item.name)} has both data and binary_data_size")
-        return read_tensor(item.name, item.datatype, item.shape, tail.take(item.name, size))
+        return read_tensor(item.name, item.datatype, item.shape, tail.take(item.name, size), missing=missing)
     if not raw:
         raise RequestError(400, f"input {quoted(item.name)} has neither data nor binary_data_size")
-    return _json_array(item, dtype, raw)
+    return _json_array(item, dtype, raw, missing)
 
 
-def _json_array(item: _Input, dtype: np.dtype[Any], raw: bytes) -> Array:
+def _json_array(item: _Input, dtype: np.dtype[Any], raw: bytes, missing: bool) -> Array:
     nested = raw[1:].lstrip().startswith(b"[")
     depth = len(item.shape) if nested else 1
     try:
-        values = _data_decoder(dtype.kind, depth).decode(raw)
-        array = np.array(values, dtype=dtype)
+        if missing and b"null" in raw:
+            array = _array_with_nulls(_data_decoder(dtype.kind, depth, nulls=True).decode(raw), dtype)
+        else:
+            array = np.array(_data_decoder(dtype.kind, depth).decode(raw), dtype=dtype)
     except (msgspec.ValidationError, OverflowError, ValueError) as error:
         # A ValueError is what numpy raises for rows of different length.
         if isinstance(error, UnicodeDecodeError) or type(error) is msgspec.DecodeError:
@@ -166,14 +169,24 @@ def _json_array(item: _Input, dtype: np.dtype[Any], raw: bytes) -> Array:
             400, f"input {quoted(item.name)} declares shape {list(item.shape)} but its data have {found}"
         )
     # The JSON decoder itself refuses what is beyond the range of FP64.
-    if item.datatype == "FP32" and not np.isfinite(array).all():
+    if item.datatype == "FP32" and (np.isinf(array).any() if missing else not np.isfinite(array).all()):
         raise RequestError(400, f"input {quoted(item.name)} holds a number beyond the range of {item.datatype}")
     return array.reshape(item.shape)
 
 
+def _array_with_nulls(values: list[Any], dtype: np.dtype[Any]) -> Array:
+    if dtype.kind in "fO":
+        return np.array(values, dtype=dtype)
+    array = np.array(values, dtype=object)
+    np.array([value for value in array.ravel().tolist() if value is not None], dtype=dtype)  # OverflowError beyond it
+    return array
+
+
 @cache
-def _data_decoder(kind: str, depth: int) -> msgspec.json.Decoder[Any]:
+def _data_decoder(kind: str, depth: int, *, nulls: bool = False) -> msgspec.json.Decoder[Any]:
     element: Any = {"f": float, "i": int, "u": int, "b": bool, "O": str}[kind]
+    if nulls:
+        element = element | None
     for _ in range(depth):
         element = list[element]
     return msgspec.json.Decoder(element)

@@ -8,6 +8,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from penstock.runtime.admission import ADMITTED, Admission
 from penstock.runtime.errors import LoadError
 
 # Before the first byte; clients that connect ahead keep such connections for up to 90 s.
@@ -16,11 +17,22 @@ MAX_HEADER_BYTES = 65536
 _ACCEPTED_AT_ONCE = 16
 
 
+class _Refused:
+    """Stands where uvicorn looks for the request under way, after one that was refused: its body is of no interest."""
+
+    response_complete = True
+    message_event = asyncio.Event()
+
+
+_REFUSED: Any = _Refused()
+
+
 class LimitedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with bounds on headers: it knows none, neither in time nor in size."""
+    """uvicorn's protocol with bounds on headers and on requests at a time: it has none, or none that is cheap."""
 
     header_seconds: float
     """From the first byte of a request to the end of its headers."""
+    admission: Admission
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,6 +50,9 @@ class LimitedProtocol(HttpToolsProtocol):
         """Reads on; what is left of an unfinished header must come in time."""
         waited = self._is_in_header
         super().data_received(data)
+        if self.cycle is _REFUSED and self.timeout_keep_alive_task is None and not self.transport.is_closing():
+            # What came was more of a refused body: uvicorn does not wait for the next request then, for ever.
+            self.on_response_complete()
         if not self._is_in_header:
             if self._timer is not None:
                 self._stop_timer()
@@ -54,9 +69,21 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The request is known."""
+        """The request is known, and taken in or refused."""
         self._is_in_header = False
-        super().on_headers_complete()
+        is_next = self.cycle is None or self.cycle.response_complete
+        if not is_next or self.url not in self.admission.paths or self.parser.get_method() != b"POST":
+            super().on_headers_complete()
+        elif self.admission.is_shedding and self.parser.should_keep_alive():
+            self.cycle = _REFUSED
+            self.transport.write(self.admission.refuse(self.headers))
+            self.on_response_complete()
+        else:
+            is_full = self.admission.is_full
+            super().on_headers_complete()
+            if not is_full:
+                self.admission.in_flight += 1
+                self.scope["state"][ADMITTED] = True
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP gets an error of the same form as any other."""
@@ -93,9 +120,9 @@ class LimitedProtocol(HttpToolsProtocol):
             self._timer = None
 
 
-def limited_protocol(header_seconds: float) -> type[LimitedProtocol]:
-    """The protocol with that patience; uvicorn makes one per connection and hands it only its own settings."""
-    return type("LimitedProtocol", (LimitedProtocol,), {"header_seconds": header_seconds})
+def limited_protocol(header_seconds: float, admission: Admission) -> type[LimitedProtocol]:
+    """The protocol with these limits; uvicorn makes one per connection and hands it only its own settings."""
+    return type("LimitedProtocol", (LimitedProtocol,), {"header_seconds": header_seconds, "admission": admission})
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

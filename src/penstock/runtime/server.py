@@ -1,11 +1,13 @@
 """The process: loads the model, serves it with uvicorn, and leaves without failing a request."""
 
 import asyncio
+import gc
 import logging
 import socket
 import time
 from multiprocessing.connection import Connection
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import orjson
 import uvicorn
@@ -24,6 +26,9 @@ from penstock.runtime.metrics import Metrics
 from penstock.runtime.refusal import refused, start_logging
 from penstock.runtime.settings import Settings
 from penstock.runtime.workers import answer_parent, serve_workers
+
+if TYPE_CHECKING:
+    from penstock.runtime.features import FeatureInputs
 
 # Requests under way after the drain get this long; the pod's own grace period must be longer than both.
 FINISH_SECONDS = 20
@@ -88,23 +93,28 @@ def _loaded(settings: Settings) -> tuple[DrainingServer, dict[str, Page]]:
     start = time.perf_counter()
     metadata = read_metadata(settings.model_dir)
     backend = load_backend(settings.model_format, settings.model_dir, metadata)
+    features = None
+    if settings.features_file.exists():
+        from penstock.runtime.features import feature_inputs  # noqa: PLC0415 - a server without a schema needs it not
+
+        features = feature_inputs(settings.features_file, backend.inputs, settings.model_format)
     engine = Engine(
         backend,
         model_name=settings.model_name,
         revision=settings.revision,
         threads=settings.threads,
-        example=_example(metadata),
+        example=_example(metadata, features),
     )
     grids = read_profile(settings.model_dir, engine.inputs)
     capture = Capture(grids, settings.revision) if grids else None
     metrics.loaded(time.perf_counter() - start)
-    app = App(engine, settings, metrics, capture, metadata.example)
+    app = App(engine, settings, metrics, capture, metadata.example, features)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=limited_protocol(settings.header_seconds),
+        http=limited_protocol(settings.header_seconds, app.admission),
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -114,6 +124,7 @@ def _loaded(settings: Settings) -> tuple[DrainingServer, dict[str, Page]]:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=FINISH_SECONDS,
     )
+    settle_memory()
     _log.info("serving %s revision %s on port %d", settings.model_name, settings.revision, settings.port)
 
     def capture_page() -> tuple[str, bytes]:
@@ -123,10 +134,16 @@ def _loaded(settings: Settings) -> tuple[DrainingServer, dict[str, Page]]:
     return DrainingServer(config, app, settings.drain_seconds), pages
 
 
-def _example(metadata: Metadata) -> Call | None:
+def settle_memory() -> None:
+    """Spares what is loaded by now from garbage collection: to look through it takes long and finds nothing."""
+    gc.collect()
+    gc.freeze()
+
+
+def _example(metadata: Metadata, features: "FeatureInputs | None") -> Call | None:
     if metadata.example is None:
         return None
     try:
-        return decode_call(metadata.example)
+        return (features.decode if features else decode_call)(metadata.example)
     except RequestError as error:
         raise LoadError("LoadFailed", f"The example in metadata.json is wrong: {error.message}.") from None

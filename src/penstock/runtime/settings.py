@@ -29,6 +29,7 @@ class Settings:
     queue_seconds: float
     threads: int
     workers: int
+    features_file: Path
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -59,8 +60,9 @@ class Settings:
             max_body_bytes=number("PENSTOCK_MAX_BODY_BYTES", 4 << 20),
             header_seconds=float(number("PENSTOCK_HEADER_SECONDS", 10, most=3600)),
             body_seconds=float(number("PENSTOCK_BODY_SECONDS", 10, most=3600)),
-            max_in_flight=number("PENSTOCK_MAX_IN_FLIGHT", 256, most=100_000),
+            max_in_flight=number("PENSTOCK_MAX_IN_FLIGHT", 128, most=100_000),
             queue_seconds=float(number("PENSTOCK_QUEUE_SECONDS", 1, most=3600)),
             threads=number("PENSTOCK_THREADS", len(os.sched_getaffinity(0)), most=1024),
             workers=number("PENSTOCK_WORKERS", 1, most=256),
+            features_file=Path(environment.get("PENSTOCK_FEATURES", "/etc/penstock/features/features.json")),
         )

@@ -1,3 +1,6 @@
+import gc
+import tracemalloc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -162,3 +165,41 @@ class TestReadYourOwnWrites:
         assert not cache.caught_up([self.key])
         time[0] = 30.0
         assert cache.caught_up([self.key])
+
+
+def test_objects_that_were_not_used_for_long_are_packed_and_read_as_before() -> None:
+    cache = Cache(keep_unpacked=2, label_indexes=("color",))
+    given = {name: make(name, number, owner="o", labels={"color": "red"}) for number, name in enumerate("abcde")}
+    for obj in given.values():
+        cache.upsert(DEPLOYMENTS, obj)
+    expected = {name: {**obj, "metadata": {**obj["metadata"]}} for name, obj in given.items()}
+    for obj in expected.values():
+        del obj["metadata"]["managedFields"]
+    assert {name: cache.get(DEPLOYMENTS, "ns", name) for name in given} == expected
+    assert [obj for _, obj in cache.owned_by("o")] == list(expected.values())
+    assert cache.by_label(DEPLOYMENTS, "ns", "color", "red") == list(expected.values())
+    assert cache.list(DEPLOYMENTS) == list(expected.values())
+    assert cache.remove(DEPLOYMENTS, "ns", "a", "uid-a", "9") == expected["a"]
+    assert cache.prune(DEPLOYMENTS, {("ns", "c", "uid-c")}, "9") == [expected[name] for name in "bde"]
+    assert cache.owned_by("o") == [(DEPLOYMENTS, expected["c"])]
+
+
+def test_what_is_packed_is_as_small_as_its_content() -> None:
+    before = _allocated()
+    cache = Cache(keep_unpacked=1)
+    managed = [{"manager": "penstock", "operation": "Apply", "fieldsV1": {"f:spec": {}}}]
+    for number in range(1000):
+        cache.upsert(DEPLOYMENTS, make(f"m{number}", number, managed=managed, spec={"text": "x" * 200}))
+    assert (_allocated() - before) / 1000 < 3000
+
+
+def _allocated() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def traced() -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()

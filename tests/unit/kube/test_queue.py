@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+import uvloop
 
 from penstock.kube.errors import TooManyRequests
 from penstock.kube.queue import WorkQueue
@@ -274,3 +275,22 @@ def test_no_change_is_ever_missed(seed: int) -> None:
         await task
 
     run_virtual(main)
+
+
+def test_delays_of_all_lengths_end_on_the_loop_that_the_operator_runs_on() -> None:
+    async def main() -> None:
+        left = {f"after {number / 10} ms" for number in range(100)}
+        done = asyncio.Event()
+
+        async def handle(key: str) -> None:
+            left.discard(key)
+            if not left:
+                done.set()
+
+        queue: WorkQueue[str] = WorkQueue()
+        async with running(queue, handle):
+            for number in range(100):
+                queue.add_after(f"after {number / 10} ms", number / 10_000)
+            await asyncio.wait_for(done.wait(), 20)
+
+    uvloop.run(main())

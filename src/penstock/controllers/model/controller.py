@@ -16,10 +16,11 @@ from penstock.controllers.config import OperatorConfig
 from penstock.controllers.model import revisions
 from penstock.controllers.model import scope as scopes
 from penstock.controllers.model import status as statuses
-from penstock.controllers.model.effects import Effects
+from penstock.controllers.model.effects import Effects, RevisionLost
 from penstock.controllers.model.gateways import Gateways, GatewayView, parent_of
 from penstock.controllers.model.log import DecisionLog, Identity, StateLostError
 from penstock.controllers.model.pace import Pace
+from penstock.controllers.model.parsed import Parsed
 from penstock.controllers.model.prober import ModelKey, Prober
 from penstock.controllers.model.revisions import STATUS_MANAGER
 from penstock.controllers.model.scope import Scope
@@ -82,6 +83,7 @@ class ModelController:
         self._policies_wrong = policies_wrong
         self._effects = Effects(client, cache, applier, config)
         self._gateways = Gateways(client, config.gateway)
+        self._parsed = Parsed()
         self._pace = Pace()
         self._written: dict[ModelKey, set[ObjectKey]] = {}
         # What kept the last look from being carried out; goes away when it can be.
@@ -95,7 +97,7 @@ class ModelController:
             return None
         if not self._cache.caught_up([ObjectKey(MODELS, *key), *self._written.get(key, ())]):
             return BEHIND_SECONDS
-        model = Model.model_validate(obj)
+        model = self._parsed.model(obj)
         identity = Identity(*key, model.metadata.uid)
         try:
             return await self._step(key, model, identity)
@@ -133,15 +135,15 @@ class ModelController:
         else:
             raise RuntimeError(f"{identity.namespace}/{identity.name}: decisions do not come to an end")
         if head is not None:
-            await self._make_so(key, scope, head)
+            lost = await self._make_so(key, scope, head)
             if key in self._obstacles:
                 scope = self._load(model, head, router, gateway)
             elif not self._cache.caught_up(self._written.get(key, ())):
                 return BEHIND_SECONDS  # status describes what is there: it waits for the watch to show our writes
-        held = await self._write_status(scope, head, "")
+        held = await self._write_status(scope, head, lost)
         if head is not None:
             await revisions.show(self._client, self._cache, identity, head.result)
-        return self._next_look(scope, head, held)
+        return self._next_look(scope, head, held, bool(lost))
 
     def _load(
         self, model: Model, head: DecisionRecordSpec | None, router: Router, gateway: GatewayView | None
@@ -151,6 +153,7 @@ class ModelController:
             model,
             head.result if head else None,
             self._cache,
+            self._parsed,
             self._prober,
             router,
             gateway,
@@ -178,12 +181,17 @@ class ModelController:
             return head, f"decision {scope.highest_sequence} took effect, but the log ends at {known}"
         return head, ""
 
-    async def _make_so(self, key: ModelKey, scope: Scope, head: DecisionRecordSpec) -> None:
+    async def _make_so(self, key: ModelKey, scope: Scope, head: DecisionRecordSpec) -> str:
+        """Carry out what the log orders; return what it needs and nobody knows any more, empty if all is known."""
         try:
             written = self._written[key] = set()
             await self._effects.apply(scope, head, written)
             self._obstacles.pop(key, None)
-            return
+            return ""
+        except RevisionLost as lost:
+            # No blocker: another revision is the way out.
+            self._obstacles.pop(key, None)
+            return str(lost)
         except OwnerConflict as conflict:
             obstacle = Blocker(Reason.CONFLICT, describe(Reason.CONFLICT, detail=str(conflict)))
         except (Forbidden, Invalid) as error:
@@ -193,6 +201,7 @@ class ModelController:
             obstacle = Blocker(reason, describe(reason, detail=error.message))
         logger.warning("%s/%s: %s", *key, obstacle.message)
         self._obstacles[key] = obstacle
+        return ""
 
     async def _write_status(self, scope: Scope, head: DecisionRecordSpec | None, lost: str) -> float:
         """Write the status if it differs; return for how many seconds a difference may wait, 0 if there is none."""
@@ -219,8 +228,8 @@ class ModelController:
         self._pace.settle(key)
         return 0.0
 
-    def _next_look(self, scope: Scope, head: DecisionRecordSpec | None, held: float) -> float | None:
-        waits = [held] if held else []
+    def _next_look(self, scope: Scope, head: DecisionRecordSpec | None, held: float, blocked: bool) -> float | None:
+        waits = [*([held] if held else []), *([BLOCKED_SECONDS] if blocked else [])]
         if head is None:
             waits += [BLOCKED_SECONDS] if scope.seen.blockers else []
             return min(waits, default=None)

@@ -19,11 +19,18 @@ from penstock.domain.lifecycle.desired import Desired, DesiredWorkload, Role, de
 from penstock.kube.applier import Applier
 from penstock.kube.cache import Cache
 from penstock.kube.client import KubeClient
-from penstock.kube.errors import AlreadyExists
+from penstock.kube.errors import AlreadyExists, NotFound
 from penstock.kube.resources import DEPLOYMENTS, SERVICES, ObjectKey, Resource, key_of, uid_of
 from penstock.routing.protocol import Preview, Target
 
 Json = dict[str, Any]
+
+
+class RevisionLost(Exception):
+    """ModelRevisions that are needed were deleted, and nothing else says what they were."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(f"ModelRevision {', '.join(names)} was deleted; restore it, or roll out another revision")
 
 
 class Effects:
@@ -41,27 +48,40 @@ class Effects:
 
         The keys of what was written are added to `written`, also if it ends in an exception.
 
+        Raises RevisionLost after everything else was done: what runs of a revision without snapshot is left as it is.
+
         The order keeps traffic safe: pods and their Services first, then the route, then deletions,
         and those only for what the live route does not name.
         """
         wanted = desired(head.result, scope.seen)
         revisions = dict(scope.revisions)
+        lost = []
         for workload in wanted.workloads:
             if workload.revision not in revisions:
-                revisions[workload.revision] = await self._snapshot(scope, head, workload.revision)
+                try:
+                    revisions[workload.revision] = await self._snapshot(scope, head, workload.revision)
+                except NotFound:
+                    lost.append(names.revision_name(scope.identity.name, scope.identity.uid, workload.revision))
         await self._apply_together(scope, head, self._workloads(scope, head, wanted, revisions), written)
         for kind, obj in self._traffic(scope, wanted, revisions):
             await self._apply(scope, head, kind, obj, written)
         await self._retire(scope, wanted)
+        if lost:
+            raise RevisionLost(lost)
 
     async def _snapshot(self, scope: Scope, head: DecisionRecordSpec, revision: str) -> ModelRevisionSpec:
-        """Write down what a revision is, once; images are pinned here and never resolved again."""
+        """Write down what a revision is, once; images are pinned here and never resolved again.
+
+        A snapshot that somebody deleted is made again if the Model still asks for that revision. Raises NotFound if
+        not: nothing else says what it was.
+        """
         if revision != scope.seen.revision:
-            # Its snapshot was taken before it was ever started, so it can only be missing in the cache.
+            # Its snapshot was taken before it was ever started: it is missing in the cache, or was deleted.
             name = names.revision_name(scope.identity.name, scope.identity.uid, revision)
             live = await self._client.get(MODELREVISIONS, scope.identity.namespace, name)
             return ModelRevisionSpec.model_validate(live["spec"])
-        spec = snapshot(scope.model, revision, scope.seen.spec_hash, head.result.stable, self._config)
+        parent = head.result.stable if head.result.stable != revision else None
+        spec = snapshot(scope.model, revision, scope.seen.spec_hash, parent, self._images(scope, revision))
         obj: Json = {
             "apiVersion": API_VERSION,
             "kind": MODELREVISIONS.kind,
@@ -80,12 +100,25 @@ class Effects:
         self._cache.upsert(MODELREVISIONS, live)
         return ModelRevisionSpec.model_validate(live["spec"])
 
+    def _images(self, scope: Scope, revision: str) -> Images:
+        """The images of a new snapshot: of what runs already, so that making it again restarts nothing."""
+        name = names.workload_name(scope.identity.name, revision)
+        live = self._cache.get(DEPLOYMENTS, scope.identity.namespace, name)
+        if live is not None and any(uid_of(child) == uid_of(live) for _, child in scope.children):
+            pod = live["spec"]["template"]["spec"]
+            return Images(runtime=pod["containers"][0]["image"], fetch=pod["initContainers"][0]["image"])
+        serving = scope.model.spec.serving
+        custom = serving.custom if serving.runtime is Runtime.CUSTOM else None
+        return Images(runtime=custom.image if custom else self._config.runtime_image, fetch=self._config.runtime_image)
+
     def _workloads(
         self, scope: Scope, head: DecisionRecordSpec, wanted: Desired, revisions: dict[str, ModelRevisionSpec]
     ) -> Iterator[tuple[Resource, Json]]:
         model = scope.identity.name
         for workload in wanted.workloads:
-            spec = revisions[workload.revision]
+            spec = revisions.get(workload.revision)
+            if spec is None:
+                continue
             yield SERVICES, children.revision_service(model, workload.revision, children.server_port(spec))
             kept = self._kept(scope, workload)
             size = self._size(scope, head, workload, kept)
@@ -98,9 +131,10 @@ class Effects:
     ) -> Iterator[tuple[Resource, Json]]:
         model, port = scope.identity.name, names.REVISION_PORT
         selected = scope.router.selected(wanted)
-        if selected is not None:
+        if selected in revisions:
             yield SERVICES, children.model_service(model, selected, children.server_port(revisions[selected]))
-        services = {revision: names.workload_name(model, revision) for revision in revisions}
+        known = {*revisions, *scope.target.services}
+        services = {revision: names.workload_name(model, revision) for revision in known}
         target = Target(scope.identity.namespace, model, scope.target.prefix, scope.target.hostnames, services, port)
         preview = None
         if wanted.preview is not None:
@@ -182,9 +216,7 @@ class Effects:
                     self._cache.remove(kind, meta["namespace"], meta["name"], uid_of(child))
 
 
-def snapshot(
-    model: Model, revision: str, spec_hash: str, parent: str | None, config: OperatorConfig
-) -> ModelRevisionSpec:
+def snapshot(model: Model, revision: str, spec_hash: str, parent: str | None, images: Images) -> ModelRevisionSpec:
     """Return the immutable description of the revision that the Model's spec asks for now."""
     serving = model.spec.serving
     custom = serving.custom if serving.runtime is Runtime.CUSTOM else None
@@ -196,7 +228,7 @@ def snapshot(
         parent_revision=parent,
         artifact=model.spec.artifact,
         runtime=serving.runtime,
-        images=Images(runtime=custom.image if custom else config.runtime_image, fetch=config.runtime_image),
+        images=images,
         custom=ServerSettings.model_validate(custom.as_json()) if custom else None,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,9 +14,9 @@ from penstock.api.v1alpha1.modelrevision import ModelRevisionSpec
 from penstock.controllers.model import names, questions, workloads
 from penstock.controllers.model.gateways import GatewayView
 from penstock.controllers.model.log import Identity
+from penstock.controllers.model.parsed import Parsed
 from penstock.controllers.model.prober import Prober
 from penstock.controllers.resources import MODELREVISIONS
-from penstock.domain import revision as hashing
 from penstock.domain.lifecycle.observed import Blocker, Limits, Observed
 from penstock.kube.cache import Cache
 from penstock.kube.resources import (
@@ -73,6 +73,7 @@ def load(
     model: Model,
     state: Checkpoint | None,
     cache: Cache,
+    parsed: Parsed,
     prober: Prober,
     router: Router,
     gateway: GatewayView | None,
@@ -89,23 +90,24 @@ def load(
     revisions = {
         spec.revision: spec
         for spec in (
-            ModelRevisionSpec.model_validate(obj["spec"])
+            parsed.revision(obj)
             for obj in cache.by_label(MODELREVISIONS, identity.namespace, names.MODEL_LABEL, identity.name)
         )
         if spec.model_uid == identity.uid
     }
-    target = _target(model, revisions)
-    route = router.observe(target, cache.get)
     deployments = {
         child["metadata"]["labels"][names.REVISION_LABEL]: child for kind, child in children if kind is DEPLOYMENTS
     }
+    # A revision that runs is routed also when its snapshot was deleted.
+    target = _target(model, {*revisions, *deployments})
+    route = router.observe(target, cache.get)
     pods = {name: list(_pods_of(cache, identity, deployment)) for name, deployment in deployments.items()}
-    spec_hash = hashing.spec_hash(model.spec)
+    spec_hash, revision = parsed.hashes(model)
     rollout = model.spec.rollout
     about = questions.Subject(identity, state, revisions, target, route, gateway, cache, prober)
     seen = Observed(
         now=now,
-        revision=hashing.revision_name(spec_hash),
+        revision=revision,
         spec_hash=spec_hash,
         replicas=model.spec.serving.replicas or 1,
         limits=Limits(
@@ -125,7 +127,7 @@ def load(
     return Scope(identity, model, router, gateway, target, children, revisions, seen)
 
 
-def _target(model: Model, revisions: Mapping[str, ModelRevisionSpec]) -> Target:
+def _target(model: Model, revisions: Iterable[str]) -> Target:
     meta, route = model.metadata, model.spec.route
     return Target(
         namespace=meta.namespace,

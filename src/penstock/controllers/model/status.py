@@ -271,25 +271,33 @@ def _explain(failure: Failure, revision: str) -> str:
 
 
 def _served(scope: Scope, revision: str) -> ServedRevision | None:
-    spec = scope.revisions.get(revision)
-    if spec is None:
+    spec, shown = scope.revisions.get(revision), scope.model.status.stable
+    if spec is not None:
+        digest = spec.artifact.digest
+    elif shown is not None and shown.revision == revision:
+        digest = shown.digest
+    else:
         return None
     workload = scope.seen.workload(revision)
-    return ServedRevision(
-        revision=revision, digest=spec.artifact.digest, replicas=workload.replicas, ready_replicas=workload.ready
-    )
+    return ServedRevision(revision=revision, digest=digest, replicas=workload.replicas, ready_replicas=workload.ready)
 
 
 def _candidate(scope: Scope, state: Checkpoint) -> CandidateRevision | None:
     candidate = state.candidate
     if candidate is None:
         return None
-    workload = scope.seen.workload(candidate.revision)
+    workload, shown = scope.seen.workload(candidate.revision), scope.model.status.candidate
+    if candidate.revision == scope.seen.revision:
+        digest = scope.model.spec.artifact.digest
+    elif candidate.revision in scope.revisions:
+        digest = scope.revisions[candidate.revision].artifact.digest
+    elif shown is not None and shown.revision == candidate.revision:
+        digest = shown.digest
+    else:
+        return None
     return CandidateRevision(
         revision=candidate.revision,
-        digest=scope.model.spec.artifact.digest
-        if candidate.revision == scope.seen.revision
-        else scope.revisions[candidate.revision].artifact.digest,
+        digest=digest,
         replicas=workload.replicas,
         ready_replicas=workload.ready,
         stage=candidate.stage,
@@ -307,7 +315,7 @@ def _traffic(scope: Scope, state: Checkpoint) -> list[Traffic]:
     return [
         Traffic(revision=revision, role=Role.CANDIDATE if revision == candidate else Role.STABLE, weight=weight)
         for revision, weight in sorted(scope.seen.route.weights.items())
-        if revision in scope.revisions
+        if revision in scope.target.services
     ]
 
 

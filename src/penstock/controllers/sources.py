@@ -1,0 +1,38 @@
+"""What the operator watches, how, and what of it is worth keeping in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from penstock.controllers.model import names
+from penstock.controllers.resources import DECISIONRECORDS, MODELREVISIONS, MODELS
+from penstock.kube.prune import Scope
+from penstock.kube.reflector import Source
+from penstock.kube.resources import DEPLOYMENTS, HTTPROUTES, PODS, REPLICASETS, SERVICES, Resource
+
+Json = dict[str, Any]
+
+CHILD_SELECTOR = f"{names.MANAGED_BY}={names.MANAGER}"
+CHILDREN = (DEPLOYMENTS, SERVICES, HTTPROUTES, REPLICASETS, PODS)
+# What people edit comes through kopf, one kind after the other; of the rest there is far more, and it comes faster by
+# a reflector.
+BY_KOPF = (MODELS,)
+BY_REFLECTOR = (
+    Source(DECISIONRECORDS),
+    Source(MODELREVISIONS),
+    # A cluster without Gateway API: Models are routed by Service.
+    *(Source(kind, CHILD_SELECTOR, optional=kind is HTTPROUTES) for kind in CHILDREN),
+)
+PRUNED = [Scope(MODELS), Scope(MODELREVISIONS), *(Scope(kind, None, CHILD_SELECTOR) for kind in CHILDREN)]
+
+
+def _without(*keys: str) -> Callable[[Json], Json]:
+    return lambda obj: {name: value for name, value in obj.items() if name not in keys}
+
+
+TRIMS: dict[Resource, Callable[[Json], Json]] = {
+    PODS: _without("spec"),
+    REPLICASETS: _without("spec", "status"),
+    SERVICES: _without("status"),
+}
