@@ -61,7 +61,8 @@ def chart_values(cluster: Cluster, images: dict[str, str]) -> dict[str, Any]:
     # In kind, "localhost" means the pod to a pod, so the operator asks at the Gateway's NodePort.
     probe_url = f"http://{cluster.node_ip}:30080" if cluster.provider == "kind" else cluster.gateway_url
     return {
-        "image": {"operator": images["operator"], "runtime": images["runtime"]},
+        "image": {name: images[name] for name in ("operator", "runtime", "jobs")},
+        "artifactStore": {"repository": f"{pull_registry(cluster)}/penstock"},
         "gateway": {**gateway, "url": cluster.gateway_url, "probeUrl": probe_url},
         "insecureRegistries": [pull_registry(cluster).partition("/")[0]] if registry_speaks_http(cluster) else [],
     }

@@ -121,7 +121,7 @@ FEATURE_SET_CASES = [
         "categories",
         "categories are for the type String",
         bad=[_feature(type="Int64", categories=["1"])],
-        good=[_feature(type="String", categories=["1"])],
+        good=[_feature(type="String", categories=["1"]), _feature(type="Int64", categories=[])],
         base=FEATURE_SET,
     ),
     Case(

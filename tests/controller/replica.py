@@ -99,9 +99,10 @@ class Operator:
         return self._dead.is_set()
 
     def wake(self, key: tuple[str, str]) -> None:
-        """Have it look at a Model again."""
+        """Have it look again at whatever has that name."""
         if self._loop is not None and self._manager is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._manager.queue.add, key)
+            for queue in (self._manager.queue, self._manager.dataset_queue):
+                self._loop.call_soon_threadsafe(queue.add, key)
 
     async def stop(self) -> None:
         """End it as a signal does. Raises what it failed with."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -13,12 +14,15 @@ import pytest
 
 from hack.cluster.addons import chart
 from hack.cluster.apiserver import ApiServer
+from penstock.api.v1alpha1.featuresetstatus import Verdict
 from penstock.controllers.config import OperatorConfig
-from penstock.controllers.resources import DECISIONRECORDS, MODELREVISIONS, MODELS
+from penstock.controllers.resources import DECISIONRECORDS, FEATURESETS, MODELREVISIONS, MODELS
 from penstock.controllers.sources import CHILD_SELECTOR, CHILDREN
+from penstock.domain.data.task import ValidationResult
 from penstock.kube.resources import (
     DEPLOYMENTS,
     HTTPROUTES,
+    JOBS,
     LEASES,
     PODS,
     REPLICASETS,
@@ -31,6 +35,7 @@ from tests.controller.test_model_failures import MISMATCH
 from tests.controller.world import GATEWAY, IMAGE, World, digest
 from tests.faults.proxy import Proxy
 from tests.support.cluster import Cluster
+from tests.support.jobs import SimulatedJobs
 from tests.support.kubelet import Routes
 
 Json = dict[str, Any]
@@ -109,7 +114,7 @@ class ChartWorld(World):
     ) -> Operator:
         """Start a replica as the chart does: in the release's namespace, with the rights of its ServiceAccount."""
         default: Json = {"namespace": self.namespace, "name": GATEWAY} if gateway else {}
-        config = {"runtimeImage": IMAGE, "gateway": default, "pruneSeconds": PRUNE_SECONDS}
+        config = {"runtimeImage": IMAGE, "jobsImage": IMAGE, "gateway": default, "pruneSeconds": PRUNE_SECONDS}
         settings = Settings(
             kubeconfig=self.kubeconfig,
             namespace=RELEASE_NAMESPACE,
@@ -147,7 +152,13 @@ class ChartWorld(World):
 @pytest.fixture(scope="module")
 def objects() -> list[Json]:
     """The chart; what a cluster's own controllers do is done by the administrator here."""
-    accounts = ("deploymentController", "replicaSetController", "garbageCollector", "namespaceController")
+    accounts = (
+        "deploymentController",
+        "jobController",
+        "replicaSetController",
+        "garbageCollector",
+        "namespaceController",
+    )
     return render(policies=dict.fromkeys(accounts, ADMIN))
 
 
@@ -189,6 +200,7 @@ async def world(
 
 async def test_every_right_is_used_and_every_request_has_one(world: ChartWorld, objects: list[Json]) -> None:
     await first_in_everything(world)
+    await datasets(world)
     await unheard_changes(world)
     await ends(world)
 
@@ -223,10 +235,29 @@ async def first_in_everything(world: ChartWorld) -> None:
     await world.uses(SERVICES, "delete")
 
 
+async def datasets(world: ChartWorld) -> None:
+    """Validate a dataset, and once more after an edit, which takes the first Job away."""
+    jobs = SimulatedJobs(world.client, world.namespace)
+    jobs.results["flights"] = ValidationResult(verdict=Verdict.PASS, reason="Valid", rows=1, checked=1, failed=0)
+    running = asyncio.create_task(jobs.run())
+    source = {"uri": "s3://bucket/a.parquet", "format": "Parquet"}
+    body = {
+        "apiVersion": FEATURESETS.api_version,
+        "kind": FEATURESETS.kind,
+        "metadata": {"name": "flights", "namespace": world.namespace},
+        "spec": {"features": [{"name": "distance", "type": "Float64"}], "source": source},
+    }
+    await world.client.create(FEATURESETS, body)
+    await world.uses(JOBS, "patch")
+    await world.client.patch_merge(FEATURESETS, world.namespace, "flights", {"spec": {"entityKey": ["id"]}})
+    await world.uses(JOBS, "delete")
+    running.cancel()
+
+
 async def unheard_changes(world: ChartWorld) -> None:
     """What the watches miss is found by listing, and then read."""
     world.proxy.passes = lambda _: False
-    for kind in (MODELS, DEPLOYMENTS, SERVICES, HTTPROUTES, REPLICASETS, PODS):
+    for kind in (MODELS, FEATURESETS, JOBS, DEPLOYMENTS, SERVICES, HTTPROUTES, REPLICASETS, PODS):
         await world.change_unheard(kind)
         await world.uses(kind, "get")
     world.proxy.passes = lambda _: True

@@ -154,7 +154,7 @@ class World:
         settings = Settings(
             kubeconfig=self.server.kubeconfig,
             namespace=self.namespace,
-            config=OperatorConfig.model_validate({"runtimeImage": IMAGE, "gateway": default}),
+            config=OperatorConfig.model_validate({"runtimeImage": IMAGE, "jobsImage": IMAGE, "gateway": default}),
             asker=self.asker,
             clock=self.clock,
             agent=f"{OPERATOR}/{len(self.operators) + 1}",

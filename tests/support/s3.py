@@ -1,4 +1,4 @@
-"""A real S3 server (Versity's gateway) over a temporary folder, on a free port of the loopback interface."""
+"""A real S3 server (Versity's gateway) over a temporary folder, on a free port."""
 
 import os
 import socket
@@ -63,15 +63,15 @@ class S3Server:
 
 
 @contextmanager
-def s3_server() -> Iterator[S3Server]:
-    """Start a server and stop it in the end."""
+def s3_server(host: str = "127.0.0.1") -> Iterator[S3Server]:
+    """Start a server on an address of this machine and stop it in the end."""
     with tempfile.TemporaryDirectory(prefix="penstock-s3-") as temporary:
         root = Path(temporary)
         for name in ("buckets", "sidecar"):
             (root / name).mkdir()
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
+            probe.bind((host, 0))
+            address = f"{host}:{probe.getsockname()[1]}"
         keys = {"ROOT_ACCESS_KEY": "penstock-tests", "ROOT_SECRET_KEY": "not-a-secret-0123456789"}
         log = root / "log"
         with log.open("wb") as output:

@@ -9,7 +9,7 @@
   "writers" (list $operator) "deleters" $cleaners
   "what" "ModelRevisions and DecisionRecords are written by the operator alone and never changed; this is" }}
 {{- $status := dict "name" "penstock-status" "ops" (list "UPDATE")
-  "rules" (list (dict "groups" (list "penstock.dev") "resources" (list "models/status" "modelrevisions/status")))
+  "rules" (list (dict "groups" (list "penstock.dev") "resources" (list "models/status" "modelrevisions/status" "featuresets/status")))
   "writers" (list $operator) "deleters" $cleaners
   "what" "status is written by the operator alone; this is" }}
 {{- $children := dict "name" "penstock-children" "ops" (list "CREATE" "UPDATE") "label" "penstock.dev/model"
@@ -24,7 +24,15 @@
   "rules" (list (dict "groups" (list "") "resources" (list "pods")))
   "writers" (list $p.replicaSetController $p.garbageCollector) "deleters" list
   "what" "pods with the label penstock.dev/revision come from the ReplicaSet controller alone; this is" }}
-{{- range $policy := list $records $status $children $replicasets $pods }}
+{{- $jobs := dict "name" "penstock-jobs" "ops" (list "CREATE" "UPDATE") "label" "penstock.dev/job"
+  "rules" (list (dict "groups" (list "batch") "resources" (list "jobs")))
+  "writers" (list $operator $p.jobController $p.garbageCollector) "deleters" list
+  "what" "Jobs with the label penstock.dev/job are written by the operator alone; this is" }}
+{{- $jobPods := dict "name" "penstock-job-pods" "ops" (list "CREATE" "UPDATE") "label" "penstock.dev/job"
+  "rules" (list (dict "groups" (list "") "resources" (list "pods")))
+  "writers" (list $p.jobController $p.garbageCollector) "deleters" list
+  "what" "pods with the label penstock.dev/job come from the Job controller alone; this is" }}
+{{- range $policy := list $records $status $children $replicasets $pods $jobs $jobPods }}
 ---
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
@@ -72,11 +80,11 @@ spec:
     - apiGroups: ["penstock.dev"]
       apiVersions: ["*"]
       operations: ["CREATE", "UPDATE"]
-      resources: ["models"]
+      resources: ["models", "featuresets"]
   validations:
-  # A Model makes pods, with the image and arguments its writer chose: who may not make pods may not make them this way.
+  # A FeatureSet makes pods too, with the Secrets its writer names. A Model makes pods, with the image and arguments its writer chose: who may not make pods may not make them this way.
   - expression: "(request.operation == 'UPDATE' && object.spec == oldObject.spec) || authorizer.group('').resource('pods').namespace(object.metadata.namespace).check('create').allowed()"
-    messageExpression: "'a Model makes pods, and ' + request.userInfo.username + ' may not create pods in namespace ' + object.metadata.namespace"
+    messageExpression: "'a ' + object.kind + ' makes pods, and ' + request.userInfo.username + ' may not create pods in namespace ' + object.metadata.namespace"
     reason: Forbidden
 ---
 apiVersion: admissionregistration.k8s.io/v1

@@ -15,12 +15,14 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from penstock.controllers.config import OperatorConfig
+from penstock.controllers.featureset.controller import FeatureSetController
+from penstock.controllers.featureset.job import FEATURE_SET_LABEL
 from penstock.controllers.model import names
 from penstock.controllers.model.controller import ModelController, utc_now
 from penstock.controllers.model.log import DecisionLog
 from penstock.controllers.model.prober import Asker, HttpAsker, Prober
 from penstock.controllers.policies import PolicyGuard, load_expected
-from penstock.controllers.resources import DECISIONRECORDS, MODELS
+from penstock.controllers.resources import DECISIONRECORDS, FEATURESETS, MODELS
 from penstock.controllers.sources import BY_KOPF, BY_REFLECTOR, CHILD_SELECTOR, CHILDREN, PRUNED, TRIMS
 from penstock.controllers.work import Key, Work
 from penstock.kube import memory
@@ -46,6 +48,8 @@ LEASE_NAME = "penstock-operator"
 STUCK_SECONDS = 120.0
 DRAIN_SECONDS = 3.0
 RETRY_SECONDS = 2.0
+# A validation is started and read; the work itself is a Job's.
+DATASET_WORKERS = 4
 EVENTS_PER_SECOND = 50.0
 EVENT_BURST = 200
 # A new leader trusts lists that were begun so lately, together with the watches that follow them.
@@ -76,7 +80,7 @@ class Manager:
         self._config = config
         self.cache = Cache(
             trims=TRIMS,
-            label_indexes=(names.MODEL_LABEL, names.REVISION_LABEL),
+            label_indexes=(names.MODEL_LABEL, names.REVISION_LABEL, FEATURE_SET_LABEL),
             metrics=metrics,
         )
         self.queue: WorkQueue[Key] = WorkQueue("model", metrics=metrics)
@@ -105,7 +109,20 @@ class Manager:
             clock,
             self._policies_wrong,
         )
-        self._work = (Work(self.queue, config.workers, _models, controller.reconcile, self._all_models),)
+        datasets = FeatureSetController(
+            client, self.cache, self._applier, self._events, config, clock, self._policies_wrong
+        )
+        self.dataset_queue: WorkQueue[Key] = WorkQueue("featureset", metrics=metrics)
+        self._work = (
+            Work(self.queue, config.workers, self._models, controller.reconcile, lambda: self._keys(MODELS)),
+            Work(
+                self.dataset_queue,
+                DATASET_WORKERS,
+                _feature_sets,
+                datasets.reconcile,
+                lambda: self._keys(FEATURESETS),
+            ),
+        )
         self._reflectors = [
             Reflector(client, source, self, silence=self._silent_for, metrics=metrics) for source in BY_REFLECTOR
         ]
@@ -285,8 +302,21 @@ class Manager:
         for work in self._work:
             work.wake_all()
 
-    def _all_models(self) -> Iterator[Key]:
-        return ((key.namespace, key.name) for key in self.cache.keys(MODELS))
+    def _keys(self, kind: Resource) -> Iterator[Key]:
+        return ((key.namespace, key.name) for key in self.cache.keys(kind))
+
+    def _models(self, resource: Resource, obj: Json) -> Iterator[Key]:
+        """The Models an object is about; labels are enough here, they only wake, they prove nothing."""
+        meta = obj["metadata"]
+        if resource is FEATURESETS:
+            for model in self.cache.list(MODELS, meta["namespace"]):
+                reference = (model["spec"].get("features") or {}).get("featureSetRef") or {}
+                if reference.get("name") == meta["name"]:
+                    yield meta["namespace"], model["metadata"]["name"]
+            return
+        name = meta["name"] if resource is MODELS else (meta.get("labels") or {}).get(names.MODEL_LABEL)
+        if name:
+            yield meta["namespace"], name
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -308,9 +338,9 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _models(resource: Resource, obj: Json) -> Iterator[Key]:
-    """The Model an object is about; labels are enough here, they only wake, they prove nothing."""
+def _feature_sets(resource: Resource, obj: Json) -> Iterator[Key]:
+    """The FeatureSet an object is about."""
     meta = obj["metadata"]
-    name = meta["name"] if resource is MODELS else (meta.get("labels") or {}).get(names.MODEL_LABEL)
+    name = meta["name"] if resource is FEATURESETS else (meta.get("labels") or {}).get(FEATURE_SET_LABEL)
     if name:
         yield meta["namespace"], name

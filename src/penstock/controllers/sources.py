@@ -6,25 +6,25 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.controllers.model import names
-from penstock.controllers.resources import DECISIONRECORDS, MODELREVISIONS, MODELS
+from penstock.controllers.resources import DECISIONRECORDS, FEATURESETS, MODELREVISIONS, MODELS
 from penstock.kube.prune import Scope
 from penstock.kube.reflector import Source
-from penstock.kube.resources import DEPLOYMENTS, HTTPROUTES, PODS, REPLICASETS, SERVICES, Resource
+from penstock.kube.resources import DEPLOYMENTS, HTTPROUTES, JOBS, PODS, REPLICASETS, SERVICES, Resource
 
 Json = dict[str, Any]
 
 CHILD_SELECTOR = f"{names.MANAGED_BY}={names.MANAGER}"
-CHILDREN = (DEPLOYMENTS, SERVICES, HTTPROUTES, REPLICASETS, PODS)
+CHILDREN = (DEPLOYMENTS, SERVICES, HTTPROUTES, REPLICASETS, PODS, JOBS)
 # What people edit comes through kopf, one kind after the other; of the rest there is far more, and it comes faster by
 # a reflector.
-BY_KOPF = (MODELS,)
+BY_KOPF = (FEATURESETS, MODELS)
 BY_REFLECTOR = (
     Source(DECISIONRECORDS),
     Source(MODELREVISIONS),
     # A cluster without Gateway API: Models are routed by Service.
     *(Source(kind, CHILD_SELECTOR, optional=kind is HTTPROUTES) for kind in CHILDREN),
 )
-PRUNED = [Scope(MODELS), Scope(MODELREVISIONS), *(Scope(kind, None, CHILD_SELECTOR) for kind in CHILDREN)]
+PRUNED = [*map(Scope, BY_KOPF), Scope(MODELREVISIONS), *(Scope(kind, None, CHILD_SELECTOR) for kind in CHILDREN)]
 
 
 def _without(*keys: str) -> Callable[[Json], Json]:
@@ -35,4 +35,5 @@ TRIMS: dict[Resource, Callable[[Json], Json]] = {
     PODS: _without("spec"),
     REPLICASETS: _without("spec", "status"),
     SERVICES: _without("status"),
+    JOBS: _without("spec"),
 }

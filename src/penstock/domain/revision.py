@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 import rfc8785
@@ -16,6 +17,8 @@ from penstock.api.v1alpha1.serving import Runtime
 SPEC_HASH_VERSION = "penstock.dev/spec/1"
 REVISION_HASH_VERSION = "penstock.dev/revision/1"
 REVISION_LENGTH = 12
+# Stands where no revision can be named yet.
+NO_REVISION = "0" * REVISION_LENGTH
 
 
 def canonical_digest(value: Any) -> str:
@@ -59,14 +62,21 @@ def revision_name(spec_digest: str, feature_schema: str = "", build: str = "") -
     return digest.removeprefix("sha256:")[:REVISION_LENGTH]
 
 
-def wanted_revision(spec_digest: str, feature_schema: str, state: Checkpoint) -> str:
+def follows(state: Checkpoint, made: Collection[str]) -> bool:
+    """Whether the candidate has not begun, so that it follows its FeatureSet. `made`: revisions with a snapshot."""
+    candidate = state.candidate
+    if candidate is None:
+        return False
+    return candidate.stage is Stage.PENDING or (candidate.stage is Stage.STARTING and candidate.revision not in made)
+
+
+def wanted_revision(spec_digest: str, feature_schema: str, state: Checkpoint, made: Collection[str] = ()) -> str:
     """Return the revision that a spec asks for, given what was decided.
 
     The feature schema is the one of the moment at which the spec last changed what is wanted: an
     edit of the FeatureSet alone makes no revision. Only a candidate that has not begun follows it.
     """
-    wanted, candidate = state.wanted, state.candidate
-    pending = candidate is not None and candidate.stage is Stage.PENDING
-    if wanted is not None and wanted.spec_hash == spec_digest and not pending:
+    wanted = state.wanted
+    if wanted is not None and wanted.spec_hash == spec_digest and not follows(state, made):
         return wanted.revision
     return revision_name(spec_digest, feature_schema)

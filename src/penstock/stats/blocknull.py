@@ -18,6 +18,8 @@ from penstock.stats.histogram import Histogram
 DRAWS = 999
 # So many tests share 1,000 draws: one that no draw reaches has then a corrected p-value of at most 0.02.
 _TESTS_PER_DRAWS = 20
+# So many draws stay in the processor's cache.
+_PART = 1_000
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -41,14 +43,20 @@ def null_psi(counts: Counts, windows: Bools) -> Floats:
 
     Infinite where one side has no value: nothing observed is then more extreme.
     """
+    parts = [_null_psi(counts, windows[start : start + _PART]) for start in range(0, len(windows), _PART)]
+    return np.concatenate(parts)
+
+
+def _null_psi(counts: Counts, windows: Bools) -> Floats:
     new = windows.astype(np.float64) @ counts.astype(np.float64)
     old = counts.sum(0) - new
     n, m = old.sum(1, keepdims=True), new.sum(1, keepdims=True)
+    used = (old + new) > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         p, q = np.maximum(old, 0.5) / n, np.maximum(new, 0.5) / m
-        raw = ((q - p) * np.log(q / p)).sum(1, where=(old + new) > 0)
-        bias = np.maximum(((old + new) > 0).sum(1) - 1, 0) * (1 / n + 1 / m)[:, 0]
-    return np.where((n > 0)[:, 0] & (m > 0)[:, 0], raw - bias, np.inf)
+        raw = ((q - p) * np.log(q / p)).sum(1, where=used)
+        bias = np.maximum(used.sum(1) - 1, 0) * (1 / n + 1 / m)[:, 0]
+        return np.where((n > 0)[:, 0] & (m > 0)[:, 0], raw - bias, np.inf)
 
 
 def null_missing(counts: Counts, windows: Bools) -> Floats:

@@ -36,11 +36,13 @@ def test_a_feature_set_is_part_of_what_is_asked_for() -> None:
 def test_the_schema_is_that_of_the_moment_it_was_asked_for() -> None:
     assert wanted_revision(HASH, "new", Checkpoint()) == revision_name(HASH, "new")
     for stage in (None, Stage.STARTING, Stage.PROMOTING, Stage.ROLLING_BACK):
-        assert wanted_revision(HASH, "new", decided(stage, "old")) == revision_name(HASH, "old")
+        old = revision_name(HASH, "old")
+        assert wanted_revision(HASH, "new", decided(stage, "old"), {old}) == old
 
 
 def test_what_has_not_begun_follows_its_feature_set() -> None:
-    assert wanted_revision(HASH, "new", decided(Stage.PENDING, "old")) == revision_name(HASH, "new")
+    for stage in (Stage.PENDING, Stage.STARTING):
+        assert wanted_revision(HASH, "new", decided(stage, "old")) == revision_name(HASH, "new")
 
 
 def test_an_edit_of_the_spec_takes_the_present_schema() -> None:

@@ -166,3 +166,59 @@ def test_the_same_data_in_other_files_have_the_same_profile(stored: Place) -> No
     assert parts.grids == whole.grids
     for name, histogram in whole.histograms.items():
         assert histogram.counts.tolist() == parts.histograms[name].counts.tolist()
+
+
+def without_night(frame: pl.DataFrame) -> pl.DataFrame:
+    """Nobody flies from two to six; whole days share their distance, as flights of a day share their weather."""
+    hour = pl.col("time_hour").dt.hour()
+    alike = (pl.col("time_hour").dt.ordinal_day() * 7 % 11).cast(pl.Float64) * 100
+    return frame.filter((hour < 2) | (hour >= 6)).with_columns(distance=alike)
+
+
+def shifts(place: Place, result: ValidationResult) -> dict[str, dict[str, object]]:
+    return {item["feature"]: item for item in json.loads(fetched(place, result.report_digest))["shifts"]}
+
+
+def test_days_are_compared_where_rows_have_a_time(stored: Place) -> None:
+    stored.write(without_night(flights(seed=1)))
+    definition = spec(baseline={"fromSource": True})
+    first = stored.validate(definition)
+    assert first.baseline is not None
+    profile = load_profile(fetched(stored, first.baseline.profile_digest))
+    assert profile.blocks is not None
+    assert profile.blocks.blocking.days == 1
+    assert {int(table.counts.sum()) for table in profile.blocks.tables.values()} == {profile.rows}
+    # Six days of eleven kinds: far from the baseline by rows, nothing new by days.
+    stored.write(without_night(flights(12_000, seed=2)).filter(pl.col("time_hour") < datetime(2013, 1, 7, tzinfo=UTC)))
+    by_days = stored.validate(definition, baseline_profile=first.baseline.profile_digest)
+    assert by_days.verdict is Verdict.PASS
+    found = shifts(stored, by_days)["distance"]
+    assert (found["independence"], found["blocks"]) == ("blocks", 7)
+    assert found["blocksBaseline"] == profile.blocks.blocks
+    assert float(str(found["psiCorrected"])) > 0.25
+    assert float(str(found["p"])) > 0.01
+    again = stored.validate(definition, baseline_profile=first.baseline.profile_digest)
+    assert shifts(stored, again) == shifts(stored, by_days)
+
+
+def test_rows_are_taken_to_be_independent_without_a_time(stored: Place) -> None:
+    definition = spec(baseline={"fromSource": True})
+    del definition["timestampField"]
+    stored.write(flights(seed=1))
+    first = stored.validate(definition)
+    assert first.baseline is not None
+    assert load_profile(fetched(stored, first.baseline.profile_digest)).blocks is None
+    again = stored.validate(definition, baseline_profile=first.baseline.profile_digest)
+    assert {item["independence"] for item in shifts(stored, again).values()} == {"assumed"}
+
+
+def test_rows_without_a_time_are_in_no_block(stored: Place) -> None:
+    timed = pl.when(pl.col("flight_id") % 4 > 0).then(pl.col("time_hour"))
+    stored.write(flights(seed=1, time_hour=timed), "data.csv")
+    definition = spec(
+        baseline={"fromSource": True}, source={"uri": "pvc://flights/data.csv", "format": "CSV"}, entityKey=[]
+    )
+    first = stored.validate(definition)
+    profile = load_profile(fetched(stored, first.profile_digest))
+    assert profile.blocks is not None
+    assert {int(table.counts.sum()) for table in profile.blocks.tables.values()} == {3_750}

@@ -114,7 +114,10 @@ class Feature(ApiType):
                 "!has(self.minimum) || !has(self.maximum) || double(self.minimum) <= double(self.maximum)",
                 "minimum is larger than maximum",
             ),
-            ("!has(self.categories) || self.type == 'String'", "categories are for the type String"),
+            (
+                "!has(self.categories) || self.categories.size() == 0 || self.type == 'String'",
+                "categories are for the type String",
+            ),
             (
                 "!has(self.default) || self.type in ['String', 'Timestamp']"
                 " || (self.type == 'Boolean' ? self.default in ['true', 'false']"

@@ -89,15 +89,16 @@ class FeatureSetController:
         running = False
         if job is not None and outcomes.run_of(job).definition == definition:
             run = outcomes.run_of(job)
-            seen = outcomes.outcome(job, self._cache.by_label(PODS, key[0], jobs.FEATURE_SET_LABEL, key[1]))
             taken_in = known.run is not None and known.run.job == run.job and known.run.finished is not None
-            if seen.result is None:
-                running, waiting = True, seen.waiting
-                known = known.model_copy(update={"run": run})
-            elif not taken_in:
-                baseline = job["metadata"]["annotations"].get(jobs.BASELINE_ANNOTATION, "")
-                known = statuses.record(feature_set, run, baseline, seen.result, now)
-                self._tell(feature_set, known)
+            if not taken_in:
+                seen = await self._outcome(key, job)
+                if seen.result is None:
+                    running, waiting = True, seen.waiting
+                    known = known.model_copy(update={"run": run})
+                else:
+                    baseline = job["metadata"]["annotations"].get(jobs.BASELINE_ANNOTATION, "")
+                    known = statuses.record(feature_set, run, baseline, seen.result, now)
+                    self._tell(feature_set, known)
         until = statuses.stale_at(feature_set.spec, known)
         if not running:
             due = runs.decide(feature_set.spec, known.run, now)
@@ -107,6 +108,14 @@ class FeatureSetController:
                 until = min(until, due.until) if until is not None and until > now else due.until
         await self._show(feature_set, known, waiting, "", now)
         return (until - now).total_seconds() + 0.01 if until is not None and until > now else None
+
+    async def _outcome(self, key: FeatureSetKey, job: Json) -> outcomes.Outcome:
+        """How a Job is. Its end may be seen before the last words of its pod: then the API server is asked for them."""
+        seen = outcomes.outcome(job, self._cache.by_label(PODS, key[0], jobs.FEATURE_SET_LABEL, key[1]))
+        if seen.result is None or seen.result.verdict is not Verdict.ERROR:
+            return seen
+        pods, _ = await self._client.list(PODS, key[0], label_selector=f"{jobs.FEATURE_SET_LABEL}={key[1]}")
+        return outcomes.outcome(job, pods)
 
     async def _start(
         self, key: FeatureSetKey, feature_set: FeatureSet, due: runs.Start, now: datetime

@@ -11,6 +11,7 @@ from penstock.api.v1alpha1.modelrevision import ModelRevisionSpec
 from penstock.api.v1alpha1.serving import Runtime
 from penstock.controllers import podsecurity
 from penstock.controllers.model import names
+from penstock.domain.features.schema import FeatureSchema
 
 Json = dict[str, Any]
 
@@ -21,6 +22,7 @@ SERVER = "server"
 FETCH = "fetch"
 METRICS_PORT = 9090
 MODEL_DIR = "/models"
+FEATURES_DIR = "/etc/penstock/features"
 _DEFAULT_RESOURCES = {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
 _DEFAULT_GRACE_SECONDS = 30
 _DRAIN_SECONDS = 5
@@ -72,6 +74,11 @@ def deployment(model: str, revision: ModelRevisionSpec, replicas: int, size: str
         "containers": [_server(model, revision, resources, env, grace)],
         "volumes": [{"name": "model", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}],
     }
+    annotations = {names.DIGEST_ANNOTATION: revision.artifact.digest}
+    if revision.features is not None:
+        schema = FeatureSchema.of(revision.features.features).as_json()
+        annotations[names.FEATURES_ANNOTATION] = _canonical(schema)
+        _mount_features(pod)
     for key in ("nodeSelector", "tolerations", "imagePullSecrets", "priorityClassName"):
         if pod_settings.get(key):
             pod[key] = pod_settings[key]
@@ -93,7 +100,7 @@ def deployment(model: str, revision: ModelRevisionSpec, replicas: int, size: str
             "template": {
                 "metadata": {
                     "labels": names.labels(model, revision.revision),
-                    "annotations": {names.DIGEST_ANNOTATION: revision.artifact.digest},
+                    "annotations": annotations,
                 },
                 "spec": pod,
             },
@@ -203,6 +210,15 @@ def _server(model: str, revision: ModelRevisionSpec, resources: Json, env: Envir
     if custom is not None and custom.args:
         server["args"] = list(custom.args)
     return server
+
+
+def _mount_features(pod: Json) -> None:
+    """Give every container the feature schema as a file: it is in the pod's own annotation."""
+    path = f"metadata.annotations['{names.FEATURES_ANNOTATION}']"
+    item = {"path": "features.json", "fieldRef": {"apiVersion": "v1", "fieldPath": path}}
+    pod["volumes"].append({"name": "features", "downwardAPI": {"items": [item], "defaultMode": 0o644}})
+    for container in [*pod["initContainers"], *pod["containers"]]:
+        container["volumeMounts"].append({"name": "features", "mountPath": FEATURES_DIR, "readOnly": True})
 
 
 def _canonical(value: Json) -> str:

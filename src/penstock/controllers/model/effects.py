@@ -9,13 +9,14 @@ from typing import Any
 from penstock.api.v1alpha1.base import API_VERSION
 from penstock.api.v1alpha1.decisionrecord import DecisionRecordSpec
 from penstock.api.v1alpha1.model import Model
-from penstock.api.v1alpha1.modelrevision import Images, ModelRevisionSpec
+from penstock.api.v1alpha1.modelrevision import FeatureSnapshot, Images, ModelRevisionSpec
 from penstock.api.v1alpha1.serving import Runtime, ServerSettings
 from penstock.controllers.config import OperatorConfig
 from penstock.controllers.model import children, names
 from penstock.controllers.model.scope import Scope
 from penstock.controllers.resources import MODELREVISIONS
 from penstock.domain.lifecycle.desired import Desired, DesiredWorkload, Role, desired
+from penstock.domain.revision import revision_name
 from penstock.kube.applier import Applier
 from penstock.kube.cache import Cache
 from penstock.kube.client import KubeClient
@@ -75,13 +76,14 @@ class Effects:
         A snapshot that somebody deleted is made again if the Model still asks for that revision. Raises NotFound if
         not: nothing else says what it was.
         """
-        if revision != scope.seen.revision:
+        if revision != scope.seen.revision or not _can_be_made(scope, revision):
             # Its snapshot was taken before it was ever started: it is missing in the cache, or was deleted.
             name = names.revision_name(scope.identity.name, scope.identity.uid, revision)
             live = await self._client.get(MODELREVISIONS, scope.identity.namespace, name)
             return ModelRevisionSpec.model_validate(live["spec"])
         parent = head.result.stable if head.result.stable != revision else None
-        spec = snapshot(scope.model, revision, scope.seen.spec_hash, parent, self._images(scope, revision))
+        images = self._images(scope, revision)
+        spec = snapshot(scope.model, revision, scope.seen.spec_hash, parent, images, scope.asked.snapshot())
         obj: Json = {
             "apiVersion": API_VERSION,
             "kind": MODELREVISIONS.kind,
@@ -216,7 +218,19 @@ class Effects:
                     self._cache.remove(kind, meta["namespace"], meta["name"], uid_of(child))
 
 
-def snapshot(model: Model, revision: str, spec_hash: str, parent: str | None, images: Images) -> ModelRevisionSpec:
+def _can_be_made(scope: Scope, revision: str) -> bool:
+    """Whether the spec and the FeatureSet are still those that the revision was named after."""
+    return revision_name(scope.asked.spec_hash, scope.asked.schema_digest) == revision
+
+
+def snapshot(
+    model: Model,
+    revision: str,
+    spec_hash: str,
+    parent: str | None,
+    images: Images,
+    features: FeatureSnapshot | None,
+) -> ModelRevisionSpec:
     """Return the immutable description of the revision that the Model's spec asks for now."""
     serving = model.spec.serving
     custom = serving.custom if serving.runtime is Runtime.CUSTOM else None
@@ -227,6 +241,7 @@ def snapshot(model: Model, revision: str, spec_hash: str, parent: str | None, im
         spec_hash=spec_hash,
         parent_revision=parent,
         artifact=model.spec.artifact,
+        features=features,
         runtime=serving.runtime,
         images=images,
         custom=ServerSettings.model_validate(custom.as_json()) if custom else None,

@@ -23,6 +23,8 @@ ENVIRONMENT_ANNOTATION = "penstock.dev/environment"
 # Which layout of the pod template this Deployment has. A new operator keeps it: it must not
 # restart pods that serve.
 TEMPLATE_ANNOTATION = "penstock.dev/template"
+# The feature schema that the pods check requests against; they read it as a file.
+FEATURES_ANNOTATION = "penstock.dev/features"
 DIGEST_ANNOTATION = "penstock.dev/artifact-digest"
 
 REVISION_PORT = 8080

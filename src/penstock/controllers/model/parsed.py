@@ -1,4 +1,4 @@
-"""Models and ModelRevisions as values, parsed once per version of the object, not once per look."""
+"""Models, ModelRevisions and FeatureSets as values, parsed once per version of the object, not once per look."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from penstock.api.v1alpha1.featureset import FeatureSet
 from penstock.api.v1alpha1.model import Model
 from penstock.api.v1alpha1.modelrevision import ModelRevisionSpec
 from penstock.domain import revision as hashing
@@ -16,6 +17,7 @@ T = TypeVar("T")
 # As many as are busy at a time. Parsed values are large: more of them would only fill the memory.
 MODELS_KEPT = 256
 REVISIONS_KEPT = 512
+FEATURE_SETS_KEPT = 128
 
 
 class Parsed:
@@ -23,25 +25,25 @@ class Parsed:
 
     def __init__(self) -> None:
         self._models: _Recent[Model] = _Recent(MODELS_KEPT)
-        self._hashes: _Recent[tuple[str, str]] = _Recent(MODELS_KEPT)
+        self._hashes: _Recent[str] = _Recent(MODELS_KEPT)
+        self._feature_sets: _Recent[FeatureSet] = _Recent(FEATURE_SETS_KEPT)
         self._revisions: _Recent[ModelRevisionSpec] = _Recent(REVISIONS_KEPT)
 
     def model(self, obj: Json) -> Model:
         """Parse a Model. Raises pydantic's ValidationError."""
         return self._models.get((uid_of(obj), version_of(obj)), lambda: Model.model_validate(obj))
 
-    def hashes(self, model: Model) -> tuple[str, str]:
-        """Return the hash of a Model's spec and the revision it names; both stay as long as the generation does."""
-        return self._hashes.get((model.metadata.uid, model.metadata.generation), lambda: _hashes(model))
+    def spec_hash(self, model: Model) -> str:
+        """Return the hash of a Model's spec, which stays as long as the generation does."""
+        return self._hashes.get((model.metadata.uid, model.metadata.generation), lambda: hashing.spec_hash(model.spec))
+
+    def feature_set(self, obj: Json) -> FeatureSet:
+        """Parse a FeatureSet. Raises pydantic's ValidationError."""
+        return self._feature_sets.get((uid_of(obj), version_of(obj)), lambda: FeatureSet.model_validate(obj))
 
     def revision(self, obj: Json) -> ModelRevisionSpec:
         """Parse the spec of a ModelRevision, which never changes."""
         return self._revisions.get(uid_of(obj), lambda: ModelRevisionSpec.model_validate(obj["spec"]))
-
-
-def _hashes(model: Model) -> tuple[str, str]:
-    spec_hash = hashing.spec_hash(model.spec)
-    return spec_hash, hashing.revision_name(spec_hash)
 
 
 class _Recent(Generic[T]):

@@ -11,7 +11,8 @@ from penstock.api.v1alpha1.conditions import Reason, describe
 from penstock.api.v1alpha1.decisionrecord import Checkpoint
 from penstock.api.v1alpha1.model import Model
 from penstock.api.v1alpha1.modelrevision import ModelRevisionSpec
-from penstock.controllers.model import names, questions, workloads
+from penstock.controllers.model import features, names, questions, workloads
+from penstock.controllers.model.features import WantedRevision
 from penstock.controllers.model.gateways import GatewayView
 from penstock.controllers.model.log import Identity
 from penstock.controllers.model.parsed import Parsed
@@ -37,7 +38,10 @@ CHILD_KINDS = (DEPLOYMENTS, SERVICES, HTTPROUTES)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One look at a Model. `children`: what its uid owns; `revisions`: its snapshots, by revision."""
+    """One look at a Model.
+
+    `children`: what its uid owns; `revisions`: its snapshots, by revision; `asked`: what its spec asks for.
+    """
 
     identity: Identity
     model: Model
@@ -46,6 +50,7 @@ class Scope:
     target: Target
     children: tuple[tuple[Resource, Json], ...]
     revisions: Mapping[str, ModelRevisionSpec]
+    asked: WantedRevision
     seen: Observed
 
     @property
@@ -102,13 +107,14 @@ def load(
     target = _target(model, {*revisions, *deployments})
     route = router.observe(target, cache.get)
     pods = {name: list(_pods_of(cache, identity, deployment)) for name, deployment in deployments.items()}
-    spec_hash, revision = parsed.hashes(model)
+    asked = features.wanted(model, state, cache, parsed, revisions)
     rollout = model.spec.rollout
     about = questions.Subject(identity, state, revisions, target, route, gateway, cache, prober)
     seen = Observed(
         now=now,
-        revision=revision,
-        spec_hash=spec_hash,
+        revision=asked.revision,
+        spec_hash=asked.spec_hash,
+        undecided=asked.undecided,
         replicas=model.spec.serving.replicas or 1,
         limits=Limits(
             stage_deadline=rollout.stage_deadline_seconds,
@@ -122,9 +128,13 @@ def load(
         smoke=questions.smoke(about, deployments, pods),
         previewed=questions.previewed(about, deployments, pods),
         reached=questions.reached(about),
-        blockers=(*hindrances, *_blockers(identity, model, cache, gateway)),
+        blockers=(
+            *hindrances,
+            *_blockers(identity, model, cache, gateway),
+            *([asked.blocker] if asked.blocker else []),
+        ),
     )
-    return Scope(identity, model, router, gateway, target, children, revisions, seen)
+    return Scope(identity, model, router, gateway, target, children, revisions, asked, seen)
 
 
 def _target(model: Model, revisions: Iterable[str]) -> Target:

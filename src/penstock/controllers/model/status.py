@@ -146,6 +146,7 @@ def _conditions(scope: Scope, state: Checkpoint, state_lost: str) -> Iterator[_S
         yield stalled
     yield _progressing(scope, state, state_lost)
     yield from _spec_served(scope, state)
+    yield from _features(scope, state)
     for blocker in scope.seen.blockers:
         if blocker.reason == Reason.CONFLICT:
             yield _Said(ConditionType.CONFLICT, TRUE, Reason.CONFLICT, blocker.message)
@@ -167,6 +168,8 @@ def _ready(scope: Scope, state: Checkpoint) -> _Said:
         refused = next((item for item in state.rejected if item.revision == seen.revision), None)
         if refused is not None:
             return _Said(kind, FALSE, refused.reason, refused.message)
+        if seen.undecided and seen.blockers:
+            return _Said(kind, FALSE, seen.blockers[-1].reason, seen.blockers[-1].message)
         reason = Reason.SUSPENDED if seen.suspended else Reason.PENDING
         return _Said(kind, UNKNOWN, reason, describe(reason))
     if seen.blockers and state.candidate.stage in (Stage.PENDING, Stage.STARTING):
@@ -210,7 +213,7 @@ def _stalled(scope: Scope, state: Checkpoint, ready: _Said, unready_for: timedel
     kind = ConditionType.STALLED
     if state_lost:
         return _Said(kind, TRUE, Reason.STATE_LOST, describe(Reason.STATE_LOST, detail=state_lost))
-    if ready.status is not FALSE:
+    if ready.status is not FALSE or (scope.seen.undecided and state.stable is None):
         return None
     waits = state.candidate is not None and state.candidate.stage is Stage.PENDING
     if waits and ready.reason != Reason.ROUTING_UNSUPPORTED:
@@ -230,6 +233,8 @@ def _progressing(scope: Scope, state: Checkpoint, state_lost: str) -> _Said:
     if state_lost:
         return _Said(kind, FALSE, Reason.STATE_LOST, describe(Reason.STATE_LOST, detail=state_lost))
     if candidate is None:
+        if seen.undecided and seen.blockers:
+            return _Said(kind, UNKNOWN, seen.blockers[-1].reason, seen.blockers[-1].message)
         refused = next((item for item in state.rejected if item.revision == seen.revision), None)
         if refused is not None and state.stable != seen.revision:
             return _Said(kind, FALSE, refused.reason, refused.message)
@@ -252,6 +257,8 @@ def _spec_served(scope: Scope, state: Checkpoint) -> Iterator[_Said]:
     if state.stable is None:
         reason = refused.reason if refused else Reason.PROGRESSING
         yield _Said(kind, FALSE, reason, "No revision serves yet.")
+    elif seen.undecided and seen.blockers:
+        yield _Said(kind, FALSE, seen.blockers[-1].reason, seen.blockers[-1].message)
     elif state.stable == seen.revision:
         yield _Said(kind, TRUE, Reason.SERVING, describe(Reason.SERVING, revision=state.stable))
     else:
@@ -261,6 +268,21 @@ def _spec_served(scope: Scope, state: Checkpoint) -> Iterator[_Said]:
     if refused is not None and state.stable != seen.revision and state.candidate is None:
         message = f"Revision {refused.revision} was refused: {refused.reason}: {refused.message}"
         yield _Said(ConditionType.CANDIDATE_REJECTED, TRUE, refused.reason, message)
+
+
+def _features(scope: Scope, state: Checkpoint) -> Iterator[_Said]:
+    """Whether the stable revision was made with the schema that its FeatureSet has now."""
+    snapshot = scope.revisions.get(state.stable) if state.stable else None
+    made = snapshot.features if snapshot else None
+    if made is None or not scope.asked.schema_digest:
+        return
+    kind = ConditionType.FEATURES_CHANGED
+    if made.schema_digest == scope.asked.schema_digest:
+        message = describe(Reason.FEATURES_CURRENT, revision=state.stable)
+        yield _Said(kind, FALSE, Reason.FEATURES_CURRENT, message)
+    else:
+        message = describe(Reason.FEATURES_CHANGED, revision=state.stable)
+        yield _Said(kind, TRUE, Reason.FEATURES_CHANGED, message)
 
 
 def _explain(failure: Failure, revision: str) -> str:

@@ -40,12 +40,14 @@ def view(deployment: Json | None, pods: Iterable[Json]) -> WorkloadView:
     if deployment is None:
         return WorkloadView()
     status = deployment.get("status", {})
+    pods = list(pods)
     found = sorted([*_deployment_failures(status), *_pods_failures(pods)], key=_rank)
     return WorkloadView(
         present=True,
         replicas=int(deployment["spec"].get("replicas", 1)),
         ready=int(status.get("readyReplicas", 0)),
         failure=found[0] if found else None,
+        lineage=next((told for pod in pods if (told := _lineage(pod)) is not None), None),
     )
 
 
@@ -118,6 +120,20 @@ def _container_failure(container: Json) -> Failure | None:
     if terminated.get("message"):
         message += f": {terminated['message'][-300:]}"
     return Failure(Reason.CRASH_LOOP, message, permanent=crashes >= CRASHES_ALLOWED)
+
+
+def _lineage(pod: Json) -> Json | None:
+    """What the fetch container found beside the model: what it was made of."""
+    for container in pod.get("status", {}).get("initContainerStatuses", []):
+        terminated = container.get("state", {}).get("terminated", {})
+        if terminated.get("exitCode") == 0:
+            try:
+                lineage = json.loads(terminated.get("message", "")).get("lineage")
+            except (ValueError, AttributeError):
+                continue
+            if isinstance(lineage, dict):
+                return lineage
+    return None
 
 
 def _told(message: str) -> tuple[Reason, str] | None:

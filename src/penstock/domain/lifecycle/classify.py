@@ -11,6 +11,8 @@ from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.domain.lifecycle.observed import Observed
 from penstock.domain.lifecycle.stages import Event
 
+_NOT_BEGUN = frozenset({Stage.PENDING, Stage.STARTING})
+
 
 def stage_of(state: Checkpoint) -> Stage | None:
     """Return the stage of the candidate, or None while no candidate is under way."""
@@ -66,13 +68,13 @@ def _known_to_the_gateway(state: Checkpoint, seen: Observed) -> bool:
 def _wants_another(state: Checkpoint, seen: Observed) -> bool:
     """Whether the spec asks for something else than the log says is wanted.
 
-    A candidate that has not begun is nothing yet: it follows its FeatureSet. Afterwards an edit of
-    the FeatureSet makes no revision, only an edit of the spec does.
+    A candidate of which nothing was made is nothing yet: it follows its FeatureSet. Afterwards an
+    edit of the FeatureSet makes no revision, only an edit of the spec does.
     """
     if state.wanted is None or seen.spec_hash != state.wanted.spec_hash:
         return True
     candidate = state.candidate
-    return candidate is not None and candidate.stage is Stage.PENDING and candidate.revision != seen.revision
+    return candidate is not None and candidate.stage in _NOT_BEGUN and candidate.revision != seen.revision
 
 
 def _holding(state: Checkpoint, seen: Observed) -> Iterator[Event]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +19,16 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadView:
-    """A revision's Deployment as it is: `ready` counts the pods that answer, of whatever template."""
+    """A revision's Deployment as it is: `ready` counts the pods that answer, of whatever template.
+
+    `lineage`: what the artifact says it was made of, as its pods found it.
+    """
 
     present: bool = False
     replicas: int = 0
     ready: int = 0
     failure: Failure | None = None
+    lineage: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,12 @@ def promote(state: Checkpoint, seen: Observed) -> Step | None:
         Verdict.PROMOTE,
         f"Revision {candidate.revision} is ready ({workload.ready} pods, smoke prediction passed): it gets the traffic",
         result,
-        {"ready": workload.ready, "required": max(1, seen.replicas), "smoke": seen.smoke[candidate.revision].message},
+        {
+            "ready": workload.ready,
+            "required": max(1, seen.replicas),
+            "smoke": seen.smoke[candidate.revision].message,
+            **({"lineage": workload.lineage} if workload.lineage else {}),
+        },
     )
 
 

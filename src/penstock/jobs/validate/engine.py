@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,12 +24,15 @@ from penstock.jobs.validate.grids import EvenSample, grids_of, types_of
 from penstock.jobs.validate.limits import memory_limit
 from penstock.jobs.validate.sources import Dataset
 from penstock.jobs.validate.table import Table, TableFile, open_table
+from penstock.jobs.validate.times import RowTimes, hours_of
 from penstock.profile.profile import Profile, ProfileBuilder
+from penstock.stats.blocks import BlockCounter, BlockCounts, blocking_of
 from penstock.stats.decision import FeatureDrift
-from penstock.stats.frames import frame_columns
+from penstock.stats.frames import frame_columns, series_cells
 from penstock.stats.grid import CategoricalGrid, Grid
 
 _CATEGORICAL = (FeatureType.STRING, FeatureType.BOOLEAN)
+_TIME = "time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +63,32 @@ def validate(
     scratch: Path,
     baseline: Profile | None = None,
     with_profile: bool = True,
+    as_baseline: bool = False,
     memory_bytes: int | None = None,
 ) -> Outcome:
     """Check a dataset on this machine as `task` says and, with a baseline, measure how far it has shifted.
 
     `scratch`: a folder for what does not fit into memory. `baseline`: the profile to compare with; on its grids the
     dataset is counted. Without one the dataset is read twice, first for a sample to make grids from.
+    `as_baseline`: the profile is to be a baseline; if rows have a time, one more pass counts them per block of days.
     `memory_bytes`: what the container may use; asked of the machine if None.
     Raises DatasetError (CorruptFile, DatasetTooLarge).
     """
-    run = _Run(dataset, task, scratch, memory_bytes or memory_limit())
+    times = RowTimes(by_hour=as_baseline, blocking=baseline.blocks.blocking if baseline and baseline.blocks else None)
+    run = _Run(dataset, task, scratch, memory_bytes or memory_limit(), times)
     if with_profile or baseline:
         run.profile_on(_usable_grids(task.features, baseline), dataset.digest)
     run.read()
-    return run.outcome(baseline)
+    outcome = run.outcome(baseline)
+    # A source that fails its checks does not become the baseline.
+    if outcome.profile and as_baseline and (outcome.verdict is Verdict.PASS or not task.baseline_from_source):
+        return replace(outcome, profile=replace(outcome.profile, blocks=run.blocks_of(outcome.profile)))
+    return outcome
 
 
 def profile_of(dataset: Dataset, task: ValidationTask, *, scratch: Path, memory_bytes: int | None = None) -> Outcome:
     """Profile a dataset that is a baseline: like `validate` of it, without a baseline of its own."""
-    return validate(dataset, task, scratch=scratch, memory_bytes=memory_bytes)
+    return validate(dataset, task, scratch=scratch, as_baseline=True, memory_bytes=memory_bytes)
 
 
 def _usable_grids(features: Sequence[Feature], baseline: Profile | None) -> dict[str, Grid]:
@@ -97,8 +107,8 @@ class _Run:
     task: ValidationTask
     scratch: Path
     memory_bytes: int
+    times: RowTimes
     rows: int = 0
-    newest: datetime | None = None
     _builder: ProfileBuilder | None = None
     _dataset_digest: str = ""
     _missing: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -158,6 +168,7 @@ class _Run:
         values = self._values(file, self.task.features)
         has_keys = set(self.task.entity_key) <= set(file.columns)
         names = list(types_of(self.task.features))
+        time = self._time(file)
         for batch in self._table.batches(file, self._columns_read(file)):
             counter.add(batch)
             if self._builder:
@@ -166,7 +177,8 @@ class _Run:
                 self._keys.add(batch)
             if not has_keys:
                 self._key_rows_absent += batch.height
-            self._see_time(batch, present)
+            if time is not None:
+                self.times.add(batch.select(time).to_series())
             self.rows += batch.height
 
     @property
@@ -214,14 +226,32 @@ class _Run:
 
         return keys_of
 
-    def _see_time(self, batch: pl.DataFrame, present: dict[str, pl.DataType]) -> None:
+    def _time(self, file: TableFile) -> pl.Expr | None:
+        """The rows' times; None without a timestampField, or in a file without it."""
         name = self.task.timestamp_field
-        if name is None or name not in present:
-            return
-        value = convert(name, FeatureType.TIMESTAMP, present[name], text=self._is_text).value
-        newest = batch.select(value.max().alias("newest")).item()
-        if newest is not None and (self.newest is None or newest > self.newest):
-            self.newest = newest.astimezone(UTC)
+        if name is None or name not in file.columns:
+            return None
+        return convert(name, FeatureType.TIMESTAMP, file.columns[name], text=self._is_text).value.alias(_TIME)
+
+    def blocks_of(self, profile: Profile) -> BlockCounts | None:
+        """Another pass: the profile's rows per block of days; None where rows have no time. Rows without one are in no
+        block.
+        """
+        blocking = blocking_of(self.times.hours, len(profile.features))
+        if blocking is None:
+            return None
+        counter = BlockCounter(blocking, profile.histograms)
+        for file in self._table.files:
+            time = self._time(file)
+            if time is None:
+                continue
+            values = self._values(file, self.task.features)
+            for batch in self._table.batches(file, self._columns_read(file)):
+                places = counter.places(hours_of(_tall(batch.select(time).to_series(), batch.height)))
+                columns = batch.select(values)
+                for name, grid in profile.grids.items():
+                    counter.add(name, places, series_cells(columns[name], grid))
+        return counter.counts()
 
     def outcome(self, baseline: Profile | None) -> Outcome:
         """What the counts say."""
@@ -238,10 +268,10 @@ class _Run:
                 schema_digest=schema_digest, dataset_digest=self._dataset_digest, created_at=made
             )
             if baseline:
-                shifts = shifts_of(profile, baseline, self.task.checks.max_psi)
+                shifts = shifts_of(profile, baseline, self.task.checks.max_psi, self.times.blocks)
                 checks += shift_results(shifts, self.task.checks.max_psi)
         verdict = Verdict.PASS if all(item.passed for item in checks) else Verdict.FAIL
-        return Outcome(verdict, self.rows, tuple(checks), self.newest, profile, tuple(shifts), self._extra)
+        return Outcome(verdict, self.rows, tuple(checks), self.times.newest, profile, tuple(shifts), self._extra)
 
     def _key_results(self) -> list[CheckResult]:
         if not self.task.entity_key:
@@ -262,3 +292,8 @@ class _Run:
         enough = self.rows >= wanted.min and (wanted.max is None or self.rows <= wanted.max)
         threshold = f"{wanted.min}..{'' if wanted.max is None else wanted.max}"
         return CheckResult("RowCount", enough, value=str(self.rows), threshold=threshold)
+
+
+def _tall(values: pl.Series, height: int) -> pl.Series:
+    """A literal's series is one row high: as many as the batch has."""
+    return values if len(values) == height else values.new_from_index(0, height)

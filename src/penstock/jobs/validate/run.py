@@ -50,6 +50,7 @@ def run(task: ValidationTask, settings: Settings) -> ValidationResult:
             scratch=settings.scratch,
             baseline=baseline.profile if baseline else None,
             with_profile=with_profile,
+            as_baseline=with_profile and task.baseline_from_source,
         )
         obtained.verify_unchanged()
         return _result(outcome, task, obtained, store, baseline)

@@ -7,18 +7,31 @@ from typing import Any
 
 from penstock.jobs.validate.checks.result import CheckResult, number
 from penstock.profile.profile import Profile
+from penstock.stats.blocknull import seed_of, under_blocks
 from penstock.stats.decision import DriftPolicy, FeatureDrift, Reason, decide
 from penstock.stats.drift import measure
 
 DEFAULT_MAX_PSI = "0.25"
 
 
-def shifts_of(current: Profile, baseline: Profile, max_psi: str | None) -> list[FeatureDrift]:
-    """One decision per feature that both profiles have, counted on the baseline's grids; Holm over all of them."""
+def shifts_of(current: Profile, baseline: Profile, max_psi: str | None, current_blocks: int = 0) -> list[FeatureDrift]:
+    """One decision per feature that both profiles have, counted on the baseline's grids; Holm over all of them.
+
+    `current_blocks`: in how many of the baseline's blocks of days the current rows are, 0 if they have no time.
+    """
     reference, counted = baseline.histograms, current.histograms
     shared = [name for name in counted if name in reference and reference[name].grid == counted[name].grid]
     policy = DriftPolicy(threshold=float(max_psi or DEFAULT_MAX_PSI))
-    return decide([measure(name, reference[name], counted[name]) for name in shared], policy)
+    measures = under_blocks(
+        [measure(name, reference[name], counted[name]) for name in shared],
+        reference,
+        counted,
+        baseline.blocks,
+        current_blocks=current_blocks,
+        seed=seed_of(baseline.dataset_digest, current.dataset_digest),
+        policy=policy,
+    )
+    return decide(measures, policy)
 
 
 def shift_results(shifts: Sequence[FeatureDrift], max_psi: str | None) -> list[CheckResult]:
@@ -54,6 +67,7 @@ def shift_json(item: FeatureDrift) -> dict[str, Any]:
         "ksPValue": found.ks_p_value,
         "wasserstein": found.wasserstein,
         "chiSquare": found.chi_square,
+        "p": found.shift_p,
         "pAdjusted": item.p_adjusted,
         "nullFractionBaseline": found.null_reference,
         "nullFraction": found.null_current,
@@ -62,6 +76,9 @@ def shift_json(item: FeatureDrift) -> dict[str, Any]:
         "feature": item.feature,
         "verdict": item.verdict.value,
         "reason": item.reason.value,
+        "independence": found.independence.value,
+        "blocksBaseline": found.blocks_reference,
+        "blocks": found.blocks_current,
         "nBaseline": item.n_reference,
         "n": item.n_current,
         **{name: number(value) for name, value in numbers.items() if value is not None},

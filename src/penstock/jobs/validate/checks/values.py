@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
+from typing import Any
 
 import polars as pl
 
 from penstock.api.v1alpha1.featureset import Checks, Feature, FeatureType
 from penstock.api.v1alpha1.featuresetstatus import SHOWN_KEYS
-from penstock.features.conversion import convert
+from penstock.features.conversion import TYPES, convert
 from penstock.jobs.validate.checks.result import CheckResult, first_keys, share, within
 from penstock.jobs.validate.checks.schema import limit
 
@@ -66,6 +68,29 @@ class ColumnValues:
         if self.feature.categories:
             masks["unknown"] = ~value.is_in(self.feature.categories)
         return masks
+
+    def suspicion(self, found: pl.DataType) -> pl.Expr | None:
+        """Whether a batch may have a value that is wrong: cheaper than the masks, and never False if there is one.
+
+        None for a column that has to be converted: its masks are needed at once.
+        """
+        kind = self.feature.type
+        if found != TYPES[kind]:
+            return None
+        value, signs = pl.col(self.feature.name), [pl.lit(value=False)]
+        if not self.declared:
+            return signs[0]
+        if kind in _FLOATS:
+            # Also where only the sum is too large: the masks then find nothing.
+            signs.append(~value.sum().is_finite())
+        minimum, maximum = limit(self.feature.minimum), limit(self.feature.maximum)
+        if minimum is not None:
+            signs.append(value.min() < minimum)
+        if maximum is not None:
+            signs.append(value.max() > maximum)
+        if self.feature.categories:
+            signs.append(~value.is_in(self.feature.categories).all())
+        return pl.any_horizontal(signs)
 
     def add(self, tally: str, count: int, keys: Callable[[], list[str]]) -> None:
         """Count wrong rows of a batch; `keys` is asked only while fewer than five are known."""
@@ -123,13 +148,22 @@ class ValueCounter:
     ) -> None:
         self._watched = watched
         self._keys_of = keys_of
-        self._masks = {
-            f"{index} {tally}": (item, tally, mask)
-            for index, item in enumerate(watched)
-            if item.feature.name in columns
-            for tally, mask in item.expressions(columns[item.feature.name], text=text).items()
-        }
         self._present = frozenset(columns)
+        self._masks: dict[int, dict[str, pl.Expr]] = {}
+        self._first: dict[str, pl.Expr] = {}
+        self._at_once: list[int] = []
+        for index, item in enumerate(watched):
+            name = item.feature.name
+            if name not in columns:
+                continue
+            self._masks[index] = item.expressions(columns[name], text=text)
+            suspicion = None if text else item.suspicion(columns[name])
+            if suspicion is None:
+                self._at_once.append(index)
+                continue
+            self._first[f"{index} suspect"] = suspicion
+            if self._masks[index].pop("nulls", None) is not None:
+                self._first[f"{index} nulls"] = pl.col(name).null_count()
 
     def add(self, batch: pl.DataFrame) -> None:
         """Count a batch as it lies in the file."""
@@ -140,10 +174,25 @@ class ValueCounter:
                 item.absent += batch.height
         if not self._masks:
             return
-        counts = batch.select(mask.sum().alias(name) for name, (_, _, mask) in self._masks.items()).row(0, named=True)
-        for name, count in counts.items():
-            item, tally, mask = self._masks[name]
-            item.add(tally, count or 0, lambda mask=mask: self._keys(batch, mask))  # type: ignore[misc]
+        first = _scalars(batch, self._first)
+        masks = {(index, tally): mask for index in self._at_once for tally, mask in self._masks[index].items()}
+        for name, found in first.items():
+            place, _, what = name.partition(" ")
+            index = int(place)
+            if what == "nulls" and found:
+                masks[index, what] = pl.col(self._watched[index].feature.name).is_null()
+            elif what == "suspect" and found is not False:
+                masks |= {(index, tally): mask for tally, mask in self._masks[index].items()}
+        counts = _scalars(batch, {f"{index} {tally}": mask.sum() for (index, tally), mask in masks.items()})
+        for (index, tally), mask in masks.items():
+            keys = partial(self._keys, batch, mask)
+            self._watched[index].add(tally, counts[f"{index} {tally}"] or 0, keys)
 
     def _keys(self, batch: pl.DataFrame, mask: pl.Expr) -> list[str]:
         return self._keys_of(batch, batch.select(mask.fill_null(value=False).alias("mask")).to_series())
+
+
+def _scalars(batch: pl.DataFrame, expressions: Mapping[str, pl.Expr]) -> dict[str, Any]:
+    if not expressions:
+        return {}
+    return batch.select(value.alias(name) for name, value in expressions.items()).row(0, named=True)
