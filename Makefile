@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CLUSTER_TOOL := $(PY) -m hack.cluster
 
-.PHONY: help venv check lint unit test faults demo demo-clean cluster-up cluster-down lock crds clean bench-controller bench-runtime bench-drift
+.PHONY: help venv check lint unit test faults campaign demo demo-clean cluster-up cluster-down lock crds clean bench-controller bench-runtime bench-drift
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -23,11 +23,14 @@ lint: venv
 unit: venv
 	@.venv/bin/pytest -q tests/unit tests/property
 
-test: venv  ## every test layer but the fault campaign, from nothing
+test: venv  ## every test layer with a sample of the fault campaign, from nothing
 	@hack/test.sh
 
-faults: venv  ## a sample of the fault campaign: crashes at every write, API faults, seeded bugs (some 5 minutes)
+faults: venv  ## faults of all kinds: sampled crashes, API faults, seeded bugs, replicas, clocks, restored etcd (some 15 minutes)
 	@.venv/bin/pytest tests/faults
+
+campaign: venv  ## every crash point of the fault campaign (some 10 minutes), zero violations or it fails
+	@$(PY) -m tests.faults.campaign
 
 demo: venv  ## a real cluster, the operator, a model trained on real flights, predictions through Envoy
 	@$(PY) -m hack.demo

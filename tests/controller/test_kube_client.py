@@ -9,7 +9,7 @@ import pytest
 from hack.cluster.apiserver import ApiServer
 from penstock.kube import errors
 from penstock.kube.client import KubeClient
-from penstock.kube.resources import CONFIG_MAPS, DEPLOYMENTS, HTTPROUTES, NAMESPACES, PODS, Json, uid_of, version_of
+from penstock.kube.resources import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, PODS, Json, Resource, uid_of, version_of
 
 OTHER_UID = "00000000-0000-0000-0000-00000000000c"
 
@@ -101,7 +101,7 @@ async def test_errors_are_told_apart(client: KubeClient, namespace: str, api_ser
         await client.create(CONFIG_MAPS, config_map(namespace, "Not A Name"))
     assert invalid.value.has_cause(field="metadata.name")
     with pytest.raises(errors.NotFound):
-        await client.list(HTTPROUTES, namespace)
+        await client.list(Resource("example.com", "v1", "things", "Thing"), namespace)
     kubeconfig = api_server.client_kubeconfig("nobody")
     async with await KubeClient.connect(kubeconfig=kubeconfig) as nobody:
         with pytest.raises(errors.Forbidden) as forbidden:

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from scipy import stats
 
-from tests.e2e.dsl import NAME, Given, Then, When
+from tests.e2e.dsl import NAME, SECURE, Given, Then, When
 from tests.e2e.world import PENSTOCK, Json, World, condition_of, dump
 from tests.support.s3 import S3Server, s3_server
 
@@ -238,7 +238,7 @@ def test_a_pod_that_claims_to_be_the_result_is_refused(
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "forged", "labels": job["labels"], "ownerReferences": [owner]},
-        "spec": {"containers": [{"name": "validate", "image": "example.com/forged"}]},
+        "spec": {"containers": [{"name": "validate", "image": "example.com/forged", "securityContext": SECURE}]},
     }
     assert "come from the Job controller alone" in then.refused("create", "-f", "-", user=user, input=dump(forged))
     dataset.becomes("Ready", "False", "ChecksFailed")

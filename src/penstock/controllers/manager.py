@@ -87,7 +87,7 @@ class Manager:
         bucket = TokenBucket(config.writes_per_second, config.write_burst)
         self._elector = LeaderElector(client, namespace, LEASE_NAME, self.identity, metrics=metrics)
         self._applier = Applier(client, self.cache, bucket, may_write=self._elector.is_leading, metrics=metrics)
-        self._log = DecisionLog(client)
+        self._log = DecisionLog(client, self._applier.permit)
         self._asker = asker or HttpAsker()
         self._prober = Prober(self._asker, self.queue.add)
         self._events = EventRecorder(

@@ -142,7 +142,7 @@ class Applier:
 
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str) -> bool:
         """Deletes that very object; False if it is gone already (also if another one has its name now)."""
-        await self._permit()
+        await self.permit()
         self.forget(resource, namespace, name)
         try:
             await self._client.delete(resource, namespace, name, uid=uid)
@@ -230,7 +230,7 @@ class Applier:
         return {**desired, "metadata": metadata}
 
     async def _send(self, resource: Resource, body: Json) -> Json:
-        await self._permit()
+        await self.permit()
         try:
             return await self._client.apply(resource, body, field_manager=self._field_manager)
         except errors.TooManyRequests as error:
@@ -241,7 +241,18 @@ class Applier:
             self._memos.pop(key_of(resource, body), None)
             raise
 
-    async def _permit(self) -> None:
+    async def apply_status(self, resource: Resource, body: Json) -> Json:
+        """Writes the status of an object, which `body` names by its uid; returns the object. Raises as `permit`.
+
+        Whether there is anything to write is for the caller to see.
+        """
+        await self.permit()
+        return await self._client.apply(
+            resource, body, field_manager=f"{self._field_manager}-status", subresource="status"
+        )
+
+    async def permit(self) -> None:
+        """Waits until one more write may be sent; raises WriteRefused for who does not lead any more."""
         await self._bucket.take()
         if not self._may_write():
             raise WriteRefused("This process does not hold the leader lease, so it does not write.")

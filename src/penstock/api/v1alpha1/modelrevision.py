@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from penstock.api.v1alpha1.base import ApiObject, ApiType, Column, Crd
 from penstock.api.v1alpha1.featureset import Feature
@@ -81,6 +81,10 @@ class ModelRevisionStatus(ApiType):
     """One CamelCase word that says why."""
     at: Timestamp | None = None
     """Since when."""
+    lineage: Annotated[
+        dict[str, JsonValue] | None, Field(max_length=16, json_schema_extra={"additionalProperties": True})
+    ] = None
+    """What the artifact says it was made of: data, features, code and Job; also in the log, where it was promoted."""
 
 
 class ModelRevision(ApiObject):

@@ -28,7 +28,6 @@ Json = dict[str, Any]
 FeatureSetKey = tuple[str, str]
 logger = logging.getLogger(__name__)
 
-STATUS_MANAGER = "penstock-status"
 # Only a safeguard: the events that are waited for wake the FeatureSet as they come.
 BEHIND_SECONDS = 1.0
 REFUSED_SECONDS = 10.0
@@ -160,7 +159,7 @@ class FeatureSetController:
             "status": status,
         }
         try:
-            written = await self._client.apply(FEATURESETS, body, field_manager=STATUS_MANAGER, subresource="status")
+            written = await self._applier.apply_status(FEATURESETS, body)
         except NotFound:
             return
         self._cache.upsert(FEATURESETS, written)

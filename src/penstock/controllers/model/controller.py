@@ -22,7 +22,6 @@ from penstock.controllers.model.log import DecisionLog, Identity, StateLostError
 from penstock.controllers.model.pace import Pace
 from penstock.controllers.model.parsed import Parsed
 from penstock.controllers.model.prober import ModelKey, Prober
-from penstock.controllers.model.revisions import STATUS_MANAGER
 from penstock.controllers.model.scope import Scope
 from penstock.controllers.resources import MODELS
 from penstock.domain.lifecycle.classify import deadline_of
@@ -73,7 +72,7 @@ class ModelController:
         clock: Callable[[], datetime] = utc_now,
         policies_wrong: Callable[[], str] = str,
     ) -> None:
-        self._client = client
+        self._applier = applier
         self._cache = cache
         self._log = log
         self._prober = prober
@@ -142,7 +141,7 @@ class ModelController:
                 return BEHIND_SECONDS  # status describes what is there: it waits for the watch to show our writes
         held = await self._write_status(scope, head, lost)
         if head is not None:
-            await revisions.show(self._client, self._cache, identity, head.result)
+            await revisions.show(self._applier, self._cache, identity, head.result, scope.seen.workloads)
         return self._next_look(scope, head, held, bool(lost))
 
     def _load(
@@ -221,7 +220,7 @@ class ModelController:
             "status": status,
         }
         try:
-            written = await self._client.apply(MODELS, body, field_manager=STATUS_MANAGER, subresource="status")
+            written = await self._applier.apply_status(MODELS, body)
         except NotFound:
             return 0.0
         self._cache.upsert(MODELS, written)

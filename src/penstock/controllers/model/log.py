@@ -5,6 +5,7 @@ Status is a view of it. The records of all Models are not kept in memory, only e
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -38,8 +39,10 @@ class StateLostError(Exception):
 class DecisionLog:
     """Appends to and reads the decision logs of all Models."""
 
-    def __init__(self, client: KubeClient) -> None:
+    def __init__(self, client: KubeClient, permit: Callable[[], Awaitable[None]]) -> None:
+        """`permit`: waits until one more write may be sent, and raises for who may not decide any more."""
         self._client = client
+        self._permit = permit
         self._heads: dict[str, DecisionRecordSpec] = {}
 
     def observe(self, obj: Json) -> bool:
@@ -109,6 +112,7 @@ class DecisionLog:
             },
             "spec": record.as_json(),
         }
+        await self._permit()
         try:
             self.observe(await self._client.create(DECISIONRECORDS, obj))
         except AlreadyExists:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from penstock.api.v1alpha1.base import API_VERSION
 from penstock.api.v1alpha1.conditions import Reason
 from penstock.api.v1alpha1.decisionrecord import Checkpoint
@@ -10,11 +12,10 @@ from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.controllers.model import names
 from penstock.controllers.model.log import Identity
 from penstock.controllers.resources import MODELREVISIONS
+from penstock.domain.lifecycle.observed import WorkloadView
+from penstock.kube.applier import Applier
 from penstock.kube.cache import Cache
-from penstock.kube.client import KubeClient
 from penstock.kube.errors import NotFound
-
-STATUS_MANAGER = "penstock-status"
 
 
 def ending(state: Checkpoint, revision: str) -> ModelRevisionStatus | None:
@@ -30,13 +31,20 @@ def ending(state: Checkpoint, revision: str) -> ModelRevisionStatus | None:
     return ModelRevisionStatus(stage=Stage(last.outcome.value), reason=last.reason, at=last.at)
 
 
-async def show(client: KubeClient, cache: Cache, identity: Identity, state: Checkpoint) -> None:
-    """Write the endings that are not shown yet."""
+async def show(
+    applier: Applier, cache: Cache, identity: Identity, state: Checkpoint, workloads: Mapping[str, WorkloadView]
+) -> None:
+    """Write the endings that are not shown yet, with what the artifact says it was made of."""
     for revision in {entry.revision for entry in state.history}:
         status = ending(state, revision)
         name = names.revision_name(identity.name, identity.uid, revision)
         live = cache.get(MODELREVISIONS, identity.namespace, name)
-        if status is None or live is None or live.get("status") == status.as_json():
+        if status is None or live is None:
+            continue
+        before = live.get("status", {})
+        found = workloads.get(revision, WorkloadView()).lineage
+        status = status.model_copy(update={"lineage": before.get("lineage") or found})
+        if before == status.as_json():
             continue
         body = {
             "apiVersion": API_VERSION,
@@ -45,7 +53,7 @@ async def show(client: KubeClient, cache: Cache, identity: Identity, state: Chec
             "status": status.as_json(),
         }
         try:
-            shown = await client.apply(MODELREVISIONS, body, field_manager=STATUS_MANAGER, subresource="status")
+            shown = await applier.apply_status(MODELREVISIONS, body)
         except NotFound:
             continue
         cache.upsert(MODELREVISIONS, shown)
