@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.drift import data
 from bench.drift.null_alarms import false_alarm_rates
-from bench.drift.venvs import evidently_python
+from bench.runtime.venvs import python_of
 
 TARGETS = {
     "validate_vs_raw_polars": "<= 2",
@@ -61,7 +61,9 @@ def _measure(folder: Path, rounds: int, *, evidently: bool) -> Figures:
     }
     if evidently:
         script = Path(__file__).with_name("evidently_side.py")
-        figures["vs_evidently"] = round(_run("evidently", [evidently_python(), script, folder])["cpu"] / cpu)
+        figures["vs_evidently"] = round(
+            _run("evidently", [python_of("evidently", "bench-venvs", "drift"), script, folder])["cpu"] / cpu
+        )
     return figures
 
 

@@ -11,13 +11,13 @@ ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "penstock"
 
 
-def python_of(name: str, kind: str) -> Path:
-    """The interpreter of the environment that `requirements/bench-runtime-NAME.txt` describes, made if missing.
+def python_of(name: str, kind: str, bench: str = "runtime") -> Path:
+    """The interpreter of the environment that `requirements/bench-BENCH-NAME.txt` describes, made if missing.
 
     `kind` is the folder in Penstock's cache. The environment is named after the file's content, so that a changed pin
     makes a new one. Raises `CalledProcessError` if uv cannot make it.
     """
-    requirements = ROOT / "requirements" / f"bench-runtime-{name}.txt"
+    requirements = ROOT / "requirements" / f"bench-{bench}-{name}.txt"
     identity = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
     folder = CACHE / kind / f"{name}-{identity}"
     folder.parent.mkdir(parents=True, exist_ok=True)
