@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import polars as pl
 import pytest
@@ -225,6 +227,13 @@ def test_a_model_waits_for_good_data_and_goes_on_by_itself(
     assert snapshot["revision"] == revision
     assert [item["name"] for item in snapshot["features"]["features"]] == good.columns[2:-2]
     then.log_is_whole()
+
+    request = json.loads(world.flights.bodies[0])
+    (carrier,) = [tensor for tensor in request["inputs"] if tensor["name"] == "carrier"]
+    carrier["data"] = ["ZZ"]
+    answer = httpx.post(f"{world.model(NAME)['status']['url']}/v2/models/{NAME}/infer", json=request)
+    assert answer.status_code == 400
+    assert "carrier" in answer.json()["error"]
 
 
 def test_a_pod_that_claims_to_be_the_result_is_refused(

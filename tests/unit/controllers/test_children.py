@@ -105,3 +105,21 @@ def test_own_server_gets_its_own_port_arguments_and_variables() -> None:
     assert server["args"] == ["serve"]
     assert {"name": "A", "value": "b"} in server["env"]
     assert [port["containerPort"] for port in server["ports"]] == [9000]
+
+
+def test_a_feature_schema_is_a_file_for_every_container() -> None:
+    feature = {"name": "distance", "type": "Float64"}
+    features = {"featureSet": "flights", "generation": 1, "schemaDigest": DIGEST, "features": [feature]}
+    template = deployment(revision(features=features))["spec"]["template"]
+    told = json.loads(template["metadata"]["annotations"][names.FEATURES_ANNOTATION])
+    assert [item["name"] for item in told["features"]] == ["distance"]
+    (volume,) = [item for item in template["spec"]["volumes"] if item["name"] == "features"]
+    assert names.FEATURES_ANNOTATION in volume["downwardAPI"]["items"][0]["fieldRef"]["fieldPath"]
+    for container in [*template["spec"]["initContainers"], *template["spec"]["containers"]]:
+        assert children.FEATURES_DIR in [mount["mountPath"] for mount in container["volumeMounts"]]
+
+
+def test_a_revision_without_features_keeps_the_template_it_had() -> None:
+    template = deployment(revision())["spec"]["template"]
+    assert list(template["metadata"]["annotations"]) == [names.DIGEST_ANNOTATION]
+    assert "features" not in [item["name"] for item in template["spec"]["volumes"]]

@@ -156,3 +156,15 @@ def test_addresses_of_ready_pods_only() -> None:
         {"metadata": {}, "status": {}},
     ]
     assert ready_addresses(pods) == ["10.0.0.1", "10.0.0.3"]
+
+
+def test_what_a_model_was_made_of_is_read_from_the_pod_that_fetched_it() -> None:
+    lineage = {"version": 1, "dataset": {"name": "flights", "rows": 7}}
+    told = json.dumps({"reason": "Fetched", "message": "", "lineage": lineage})
+    assert view(deployment(1), [pod(init=(ended(told, code=0),))]).lineage == lineage
+
+
+@pytest.mark.parametrize("told", ["", "no JSON", "[]", '{"reason": "Fetched"}', '{"lineage": 7}'])
+def test_a_model_that_says_nothing_has_no_lineage(told: str) -> None:
+    assert view(deployment(1), [pod(init=(ended(told, code=0),))]).lineage is None
+    assert view(deployment(1), [pod(init=(ended('{"lineage": {}}', code=1),))]).lineage is None
