@@ -157,12 +157,13 @@ def test_an_existing_cluster_keeps_the_users_own_context():
     assert not any("KUBECONFIG" in line for line in summary.commands(some_cluster("existing"), "http://gateway"))
 
 
-IMAGES = {"operator": f"a@{DIGEST}", "runtime": f"b@{DIGEST}", "busybox": f"c@{DIGEST}"}
+IMAGES = {"operator": f"a@{DIGEST}", "runtime": f"b@{DIGEST}", "jobs": f"d@{DIGEST}", "busybox": f"c@{DIGEST}"}
 
 
 def test_chart_values_of_the_native_cluster():
     assert install.chart_values(some_cluster("native"), IMAGES) == {
-        "image": {"operator": f"a@{DIGEST}", "runtime": f"b@{DIGEST}"},
+        "image": {"operator": f"a@{DIGEST}", "runtime": f"b@{DIGEST}", "jobs": f"d@{DIGEST}"},
+        "artifactStore": {"repository": "10.0.0.1:5000/penstock"},
         "gateway": {**install.GATEWAY, "url": "http://gateway:8080", "probeUrl": "http://gateway:8080"},
         "insecureRegistries": ["10.0.0.1:5000"],
     }
