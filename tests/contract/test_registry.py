@@ -1,9 +1,6 @@
 """`penstock push` and the fetch against a real registry (CNCF distribution)."""
 
 import json
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,56 +8,22 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hack.cluster.build import binary
 from penstock.artifact.digest import digest_bytes
 from penstock.artifact.errors import ArtifactError, Reason
 from penstock.artifact.fetch import FetchSettings, fetch
 from penstock.artifact.manifest import ARTIFACT_TYPE, MANIFEST_TYPE
 from penstock.artifact.reference import OciReference, parse_reference
 from penstock.cli.main import main
+from tests.support.registry import running_registry
 
-STARTED_SECONDS = 30
 LARGE = bytes(range(256)) * 20_000  # several pieces of an upload and of a download
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def registry() -> Iterator[str]:
     """The host and port of a registry that starts empty."""
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{probe.getsockname()[1]}"
-    config = folder / "config.yml"
-    config.write_text(
-        json.dumps(
-            {
-                "version": 0.1,
-                "log": {"level": "warn"},
-                "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-                "http": {"addr": host},
-            }
-        )
-    )
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen([binary("registry"), "serve", config], stdout=output, stderr=output)
-    try:
-        deadline = time.monotonic() + STARTED_SECONDS
-        while not _answers(host):
-            assert time.monotonic() < deadline, log.read_text()
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.05)
+    with running_registry() as host:
         yield host
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _answers(host: str) -> bool:
-    try:
-        return httpx.get(f"http://{host}/v2/").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def settings(uri: str, digest: str, folder: Path) -> FetchSettings:

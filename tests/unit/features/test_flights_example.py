@@ -1,33 +1,16 @@
 """The flights example: its FeatureSet, its datasets and its models go together. Nothing is downloaded here."""
 
-import importlib.util
-import sys
 from datetime import date, timedelta
-from pathlib import Path
 from types import ModuleType
 
 import polars as pl
-import pytest
 
 from penstock.domain.features.schema import FeatureSchema
 from penstock.features import Transform
 from penstock.features.schema_file import read_feature_set
 from penstock.runtime.features import FeatureInputs
 from penstock.runtime.tensors import TensorSpec
-
-EXAMPLE = Path(__file__).parents[3] / "examples" / "flights"
-
-
-@pytest.fixture
-def features(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(EXAMPLE))
-    monkeypatch.delitem(sys.modules, "data", raising=False)
-    specification = importlib.util.spec_from_file_location("flights_features", EXAMPLE / "features.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+from tests.support.flights import EXAMPLE
 
 
 def test_the_feature_set_is_what_the_models_take(features: ModuleType) -> None:

@@ -3,9 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.flights import features
+from tests.support.registry import running_registry
 from tests.support.s3 import S3Server, s3_server
 from tests.unit.jobs.given import Place
-from tests.unit.jobs.registry import running_registry
+
+__all__ = ["features", "place", "registry", "stored"]
 
 
 @pytest.fixture

@@ -1,12 +1,9 @@
 """Real flights: days chosen at random are no shift, another season is one."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import polars as pl
-import pytest
 
 from penstock.api.v1alpha1.featureset import DatasetFormat
 from penstock.artifact.digest import digest_bytes
@@ -16,22 +13,10 @@ from penstock.jobs.validate.engine import profile_of, validate
 from penstock.jobs.validate.sources import Dataset, LocalFile
 from penstock.profile.serial import dump_profile, load_profile
 from penstock.stats.decision import FeatureDrift, Independence, Reason
+from tests.support.flights import EXAMPLE
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "flights"
 CACHE = Path.home() / ".cache" / "penstock" / "data"
 SPLITS = 12
-
-
-@pytest.fixture
-def features(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(EXAMPLE))
-    monkeypatch.delitem(sys.modules, "data", raising=False)
-    specification = importlib.util.spec_from_file_location("flights_features", EXAMPLE / "features.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
 
 
 def dataset(frame: pl.DataFrame, path: Path) -> Dataset:

@@ -1,0 +1,3 @@
+from tests.support.flights import features
+
+__all__ = ["features"]
