@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CLUSTER_TOOL := $(PY) -m hack.cluster
 
-.PHONY: help venv check lint unit test faults campaign demo demo-clean cluster-up cluster-down lock crds clean bench-controller bench-runtime bench-drift
+.PHONY: help venv check lint unit test faults campaign demo demo-clean cluster-up cluster-down lock crds clean bench-controller bench-runtime bench-drift bench-rollback
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -52,6 +52,9 @@ bench-runtime: venv  ## the model server beside MLServer and KServe's; ends with
 
 bench-drift: venv  ## validation, profiles and drift beside raw Polars, scipy and evidently; ends with a line of JSON
 	@$(PY) -m bench.drift
+
+bench-rollback: venv  ## false rollbacks and time to a rollback by simulation, beside Flagger's and Argo's rules (QUICK=1: few runs)
+	@OMP_NUM_THREADS=1 $(PY) -m bench.rollback
 
 crds: venv  ## writes crds/ and the chart's copies from the pydantic types
 	@$(PY) -m penstock.api.crdgen

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from hack.cluster import existing, paths
+from hack.cluster.addons import prometheus
 from hack.cluster.build import binary
 from hack.cluster.console import ClusterError, Stopwatch
 from hack.cluster.handle import Cluster
@@ -21,6 +22,7 @@ from hack.cluster.images.recipe import key_of, key_of_files
 
 CHART = Path(__file__).resolve().parent.parent / "charts" / "penstock"
 NAMESPACE = "penstock-system"
+METRIC_SOURCE = "prometheus"
 RELEASE = "penstock"
 GATEWAY = {"namespace": "penstock-gateway", "name": "penstock", "sectionName": "http"}
 _OPERATOR = "deployment/penstock-operator"
@@ -44,6 +46,8 @@ def install(cluster: Cluster, timeout: str = "90s") -> dict[str, str]:
         helm(cluster, "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace",
              "--values", "-", "--labels", f"{_KEY_LABEL}={key}", "--history-max", "5", "--force-conflicts",
              "--wait", "--timeout", timeout, input=yaml.safe_dump(values))  # fmt: skip
+        if _has_prometheus(cluster):
+            _declare_metric_source(cluster)
         watch.stage(f"Helm release {RELEASE} is installed, the operator is ready")
     return images
 
@@ -64,8 +68,25 @@ def chart_values(cluster: Cluster, images: dict[str, str]) -> dict[str, Any]:
         "image": {name: images[name] for name in ("operator", "runtime", "jobs")},
         "artifactStore": {"repository": f"{pull_registry(cluster)}/penstock"},
         "gateway": {**gateway, "url": cluster.gateway_url, "probeUrl": probe_url},
+        "metrics": {"source": METRIC_SOURCE if _has_prometheus(cluster) else ""},
         "insecureRegistries": [pull_registry(cluster).partition("/")[0]] if registry_speaks_http(cluster) else [],
     }
+
+
+def _has_prometheus(cluster: Cluster) -> bool:
+    return prometheus.is_wanted() and cluster.provider != "existing"
+
+
+def _declare_metric_source(cluster: Cluster) -> None:
+    """Tell the operator where the cluster's Prometheus is, once its kind exists."""
+    spec = {"type": "Prometheus", "url": prometheus.URL, "scrapeIntervalSeconds": prometheus.SCRAPE_SECONDS}
+    source = {
+        "apiVersion": "penstock.dev/v1alpha1",
+        "kind": "MetricSource",
+        "metadata": {"name": METRIC_SOURCE},
+        "spec": spec,
+    }
+    cluster.kubectl("apply", "-f", "-", input=json.dumps(source))
 
 
 def pull_registry(cluster: Cluster) -> str:

@@ -7,7 +7,7 @@ compile() { # OUT ARGS...
   .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
     --no-emit-index-url --no-emit-find-links "$@" -o "requirements/$out.txt"
 }
-compile operator --extra operator pyproject.toml
+compile operator --extra operator --extra archiver pyproject.toml
 compile runtime --extra runtime pyproject.toml
 compile jobs --extra jobs pyproject.toml
 compile dev --extra dev pyproject.toml

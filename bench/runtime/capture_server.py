@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 
 from penstock.runtime.app import App
-from penstock.runtime.backends import load_backend
+from penstock.runtime.backends import Backend, load_backend
 from penstock.runtime.capture import Capture, read_profile
 from penstock.runtime.connections import limited_protocol
 from penstock.runtime.engine import Engine
@@ -22,15 +22,14 @@ ON, OFF = "/capture/on", "/capture/off"
 
 
 class Switch:
-    """Two applications around one engine, of which one answers."""
+    """Two applications around one backend, of which one answers."""
 
     def __init__(self, settings: Settings) -> None:
         backend = load_backend(settings.model_format, settings.model_dir, Metadata())
-        engine = Engine(backend, model_name=settings.model_name, revision=settings.revision, threads=settings.threads)
-        capture = Capture(read_profile(settings.model_dir, engine.inputs), settings.revision)
+        capture = Capture(read_profile(settings.model_dir, backend.inputs), settings.revision)
         self._apps = {
-            ON: App(engine, settings, Metrics(settings), capture),
-            OFF: App(engine, settings, Metrics(settings)),
+            ON: App(_engine(backend, settings, capture), settings, Metrics(settings), capture),
+            OFF: App(_engine(backend, settings), settings, Metrics(settings)),
         }
         self._current = self._apps[OFF]
         # Connections count for whichever answers.
@@ -40,6 +39,16 @@ class Switch:
         """Passes the request on; the switch itself answers 404 like any other unknown path."""
         self._current = self._apps.get(scope["path"], self._current)
         await self._current(scope, receive, send)
+
+
+def _engine(backend: Backend, settings: Settings, capture: Capture | None = None) -> Engine:
+    return Engine(
+        backend,
+        model_name=settings.model_name,
+        revision=settings.revision,
+        threads=settings.threads,
+        seen=capture.count if capture else None,
+    )
 
 
 if __name__ == "__main__":

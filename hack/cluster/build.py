@@ -13,7 +13,11 @@ from hack.cluster import paths, toolchain
 from hack.cluster.console import ClusterError, say
 from hack.cluster.versions import load, version
 
-NAMES = ("pause", "etcd", "coredns", "kube", "registry", "helm", "envoy-gateway", "versitygw")
+NAMES = ("pause", "etcd", "coredns", "kube", "registry", "helm", "envoy-gateway", "versitygw", "prometheus")
+# Built from the tool directive of their go.mod, as their main package cannot be called from another one.
+_PACKAGES = {"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"}
+# Of the ways to find targets only Kubernetes' and files: the clients of every cloud would be half of the binary.
+_TAGS = {"prometheus": "remove_all_sd,enable_kubernetes_sd"}
 _PROGRESS_SECONDS = 20
 
 
@@ -28,7 +32,8 @@ def binary(name: str) -> Path:
     if not (module / "go.mod").is_file():
         raise ClusterError(f"There is nothing to build called {name!r}; known are {', '.join(NAMES)}.")
     flags = linker_flags(name)
-    target = paths.bin_dir() / f"{name}-{cache_key(module, flags, load()['go']['version'])}"
+    inputs = [*flags, *_tags(name)]
+    target = paths.bin_dir() / f"{name}-{cache_key(module, inputs, load()['go']['version'])}"
     if not target.exists():
         with (paths.bin_dir() / f".{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -66,6 +71,7 @@ def linker_flags(name: str) -> list[str]:
         "kube": _kubernetes_stamps(),
         "etcd": {"go.etcd.io/etcd/api/v3/version.GitSHA": "module"},
         "coredns": {"github.com/coredns/coredns/coremain.GitCommit": "module"},
+        "prometheus": {"github.com/prometheus/common/version.Version": load()["prometheus"]["release"]},
         "registry": {"github.com/distribution/distribution/v3/version.version": version("registry")},
         "helm": {"helm.sh/helm/v4/internal/version.version": version("helm")},
         "envoy-gateway": {
@@ -92,13 +98,18 @@ def _kubernetes_stamps() -> dict[str, str]:
     return {f"{package}.{name}": value for package in packages for name, value in values.items()}
 
 
+def _tags(name: str) -> list[str]:
+    return ["-tags", _TAGS[name]] if name in _TAGS else []
+
+
 def _build(name: str, module: Path, flags: Sequence[str], target: Path) -> None:
     go = toolchain.find()
     partial = target.with_name(f".{target.name}.partial")
-    options = ["-p", "2", "-trimpath", "-mod=readonly", "-buildvcs=false", "-ldflags", " ".join(flags)]
+    options = ["-p", "2", "-trimpath", "-mod=readonly", "-buildvcs=false", *_tags(name), "-ldflags", " ".join(flags)]
+    package = _PACKAGES.get(name, ".")
     say(f"building {name} ({module.relative_to(paths.REPOSITORY)})")
     start = time.monotonic()
-    process = subprocess.Popen([go.command, "build", *options, "-o", partial, "."], cwd=module, env=go.environment)
+    process = subprocess.Popen([go.command, "build", *options, "-o", partial, package], cwd=module, env=go.environment)
     try:
         while True:
             try:

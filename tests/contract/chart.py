@@ -49,3 +49,12 @@ def only(objects: list[Json], kind: str) -> Json:
     """The one object of that kind."""
     (found,) = [obj for obj in objects if obj["kind"] == kind]
     return found
+
+
+def roles_of_the_operator(objects: list[Json]) -> list[Json]:
+    """The roles that the chart binds, all of them to the operator; the others are for people and bound by them."""
+    bindings = [obj for obj in objects if obj["kind"] in ("ClusterRoleBinding", "RoleBinding")]
+    accounts = [subject["name"] for obj in bindings for subject in obj["subjects"]]
+    assert set(accounts) == {OPERATOR.rpartition(":")[2]}
+    bound = {(obj["roleRef"]["kind"], obj["roleRef"]["name"]) for obj in bindings}
+    return [obj for obj in objects if (obj["kind"], obj["metadata"]["name"]) in bound]

@@ -115,6 +115,21 @@ def record(sequence: int = 1, **changes: Any) -> Json:
     return {"apiVersion": MODEL["apiVersion"], "kind": "DecisionRecord", "metadata": {"name": name}, "spec": spec}
 
 
+def action(kind: str = "Approve", user: str = "ann") -> Json:
+    """A valid ModelAction of that kind, signed by a user."""
+    spec: Json = {
+        "modelRef": {"name": "flight-delay"},
+        "action": str(kind),
+        "revision": "0123456789ab",
+        "reason": "Looks good.",
+        "user": user,
+    }
+    if kind == "Approve":
+        spec["evidenceDigest"] = DIGEST
+    name = f"{str(kind).lower()}-{user}"
+    return {"apiVersion": MODEL["apiVersion"], "kind": "ModelAction", "metadata": {"name": name}, "spec": spec}
+
+
 def changed(base: Json, changes: Json) -> Json:
     """Return a copy of `base` with values set at dotted paths; ABSENT removes one."""
     result = copy.deepcopy(base)

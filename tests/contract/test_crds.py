@@ -9,16 +9,21 @@ import yaml
 
 from penstock.api.v1alpha1 import Model
 from penstock.api.v1alpha1.decisionrecord import content_hash
+from tests.contract.action_cases import ACTION_CASES
 from tests.contract.crd_cases import BOUNDS, MODEL_CASES, OPERATOR_CASES, Case
+from tests.contract.evaluationgate_cases import GATE_CASES
 from tests.contract.featureset_cases import FEATURE_SET_CASES, TYPE_IS_KEPT
 from tests.contract.manifests import ABSENT, CUSTOM_MODEL, DIGEST, FULL_MODEL, MODEL, REVISION, Json, changed, record
+from tests.contract.metricsource_cases import METRIC_SOURCE_CASES
 from tests.support.cluster import CRDS, Cluster, Refused
 
-CASES = [*MODEL_CASES, *OPERATOR_CASES, *FEATURE_SET_CASES]
+CASES = [*MODEL_CASES, *OPERATOR_CASES, *FEATURE_SET_CASES, *METRIC_SOURCE_CASES, *ACTION_CASES, *GATE_CASES]
 IMMUTABLE = "spec is immutable: create another object instead"
 
 
 def within(namespace: str, obj: Json) -> Json:
+    if obj["kind"] == "MetricSource":
+        return obj
     return obj | {"metadata": obj["metadata"] | {"namespace": namespace}}
 
 

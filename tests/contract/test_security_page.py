@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import yaml
 from penstock.api.v1alpha1.model import ModelSpec
 from penstock.api.v1alpha1.modelrevision import ModelRevisionSpec
 from penstock.controllers.model import children
-from tests.contract.chart import RELEASE_NAMESPACE, REPOSITORY, only, render
+from tests.contract.chart import RELEASE_NAMESPACE, REPOSITORY, only, render, roles_of_the_operator
 from tests.contract.manifests import CUSTOM_MODEL, DIGEST, IMAGE, MODEL, UID, changed
 from tests.support.cluster import Cluster
 
@@ -45,8 +46,8 @@ def test_table_of_rights_is_the_charts() -> None:
         for resource in resources.split(", "):
             said |= {(group.replace("core", ""), resource, verb) for verb in verbs.split(", ")}
     given = set()
-    for role in render():
-        for rule in role.get("rules", []) if role["kind"] in ("ClusterRole", "Role") else []:
+    for role in roles_of_the_operator(render()):
+        for rule in role["rules"]:
             name = f" ({', '.join(rule['resourceNames'])})" if "resourceNames" in rule else ""
             given |= {
                 (group, resource + name, verb)
@@ -55,6 +56,25 @@ def test_table_of_rights_is_the_charts() -> None:
                 for verb in rule["verbs"]
             }
     assert said == given
+
+
+VERBS = {"read": "get, list, watch", "write": "create, update, patch, delete, deletecollection"}
+
+
+def test_table_of_roles_for_people_is_the_charts() -> None:
+    said = set()
+    for roles, resources, verbs in rows(sections(PAGE)["Roles for people"]):
+        for role, resource in product(roles.split(", "), resources.split(", ")):
+            said |= {(role, resource, verb) for verb in VERBS.get(verbs, verbs).split(", ")}
+    objects = render()
+    given = set()
+    for role in objects:
+        if role["kind"] == "ClusterRole" and role not in roles_of_the_operator(objects):
+            for rule in role["rules"]:
+                assert rule["apiGroups"] == ["penstock.dev"]
+                name = role["metadata"]["name"]
+                given |= {(name, *right) for right in product(rule["resources"], rule["verbs"])}
+    assert said == given | {("ClusterRole", "resources", "verbs")}
 
 
 def test_every_policy_has_a_row() -> None:

@@ -1,11 +1,13 @@
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from hack.cluster.addons import chart
 from hack.cluster.apiserver import ApiServer
+from tests.contract.chart import OPERATOR, RELEASE_NAMESPACE
+from tests.controller.release import ReleaseWorld, policies_file, server_with_chart
 from tests.controller.world import World
 from tests.support.cluster import Cluster, api_server, cluster, namespace
 
@@ -35,3 +37,26 @@ async def world(
     async with World(api_server, cluster, namespace) as ready:
         await ready.create_gateway()
         yield ready
+
+
+@pytest.fixture(scope="session")
+def chart_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """An API server with roles and policies of the chart, and users bound to its roles."""
+    with server_with_chart(tmp_path_factory.mktemp("chart")) as server:
+        yield server
+
+
+@pytest.fixture
+async def release(
+    chart_server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[ReleaseWorld]:
+    """A namespace in which revisions can be released, by the rules of the chart; no operator yet."""
+    groups = ("system:serviceaccounts", f"system:serviceaccounts:{RELEASE_NAMESPACE}")
+    own = chart_server.client_kubeconfig(OPERATOR, groups)
+    monkeypatch.setenv("PENSTOCK_POLICIES", str(policies_file(tmp_path)))
+    monkeypatch.setenv("KUBECONFIG", str(own))  # where kopf looks
+    with Cluster(chart_server.kubeconfig) as admin:
+        namespace = admin.create_namespace()
+        async with ReleaseWorld(chart_server, admin, namespace, kubeconfig=own) as ready:
+            await ready.create_gateway()
+            yield ready

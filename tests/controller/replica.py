@@ -18,6 +18,7 @@ import uvloop
 
 from penstock.controllers.config import OperatorConfig
 from penstock.controllers.manager import Manager
+from penstock.controllers.model.live import LOOK_SECONDS
 from penstock.controllers.model.prober import Asker
 from penstock.kube import errors
 from penstock.kube.client import KubeClient
@@ -46,6 +47,7 @@ class Settings:
     agent: str
     dies_after: DiesAfter
     rival: Rival
+    look_seconds: float = LOOK_SECONDS
 
 
 class MortalClient(KubeClient):
@@ -101,7 +103,7 @@ class Operator:
     def wake(self, key: tuple[str, str]) -> None:
         """Have it look again at whatever has that name."""
         if self._loop is not None and self._manager is not None and not self._loop.is_closed():
-            for queue in (self._manager.queue, self._manager.dataset_queue):
+            for queue in (self._manager.queue, self._manager.dataset_queue, self._manager.gate_queue):
                 self._loop.call_soon_threadsafe(queue.add, key)
 
     async def stop(self) -> None:
@@ -134,6 +136,7 @@ class Operator:
             asker=settings.asker,
             telemetry_port=None,
             clock=settings.clock,
+            look_seconds=settings.look_seconds,
         )
         await kopf.operator(
             registry=entry_point().registry,

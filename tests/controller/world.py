@@ -20,9 +20,10 @@ from penstock.api.v1alpha1.base import API_VERSION
 from penstock.api.v1alpha1.model import ModelSpec
 from penstock.controllers.config import OperatorConfig
 from penstock.controllers.model import names
-from penstock.controllers.resources import DECISIONRECORDS, MODELREVISIONS, MODELS
+from penstock.controllers.resources import DECISIONRECORDS, EVALUATIONGATES, MODELACTIONS, MODELREVISIONS, MODELS
 from penstock.domain import revision as hashing
 from penstock.domain.audit import broken_link
+from penstock.domain.lifecycle.replay import replay
 from penstock.kube import errors
 from penstock.kube.client import KubeClient
 from penstock.kube.resources import (
@@ -30,6 +31,7 @@ from penstock.kube.resources import (
     EVENTS,
     GATEWAYS,
     HTTPROUTES,
+    JOBS,
     LEASES,
     PODS,
     REPLICASETS,
@@ -47,7 +49,10 @@ IMAGE = f"registry.example.com/penstock/runtime@sha256:{'ab' * 32}"
 GATEWAY = "public"
 ADDRESS = "192.0.2.10"
 OPERATOR = "penstock-operator"
-OURS = (MODELS, HTTPROUTES, DEPLOYMENTS, SERVICES, REPLICASETS, PODS, MODELREVISIONS, DECISIONRECORDS, GATEWAYS)
+OURS = (
+    *(MODELS, HTTPROUTES, DEPLOYMENTS, SERVICES, REPLICASETS, PODS, MODELREVISIONS, DECISIONRECORDS, GATEWAYS),
+    *(EVALUATIONGATES, MODELACTIONS, JOBS),
+)
 
 
 class Slips(logging.Handler):
@@ -109,7 +114,10 @@ def revision_of(spec: Json) -> str:
 
 @dataclass
 class World:
-    """What a test of the Model controller has at hand. Use it as an asynchronous context manager."""
+    """What a test of the Model controller has at hand. Use it as an asynchronous context manager.
+
+    `tampered`: the test itself rewrites or deletes records, so that the log cannot be whole at the end.
+    """
 
     server: ApiServer
     cluster: Cluster
@@ -118,6 +126,7 @@ class World:
     asker: ScriptedAsker = field(default_factory=ScriptedAsker)
     later: timedelta = timedelta()
     operators: list[Operator] = field(default_factory=list)
+    tampered: bool = False
 
     async def __aenter__(self) -> Self:
         self.client = await KubeClient.connect(kubeconfig=self.server.kubeconfig, user_agent="test")
@@ -135,10 +144,17 @@ class World:
         logging.getLogger("penstock").removeHandler(self._slips)
         self._simulating.cancel()
         await asyncio.wait([self._simulating])
+        logs: dict[str, list[Json]] = {}
+        for record in await self.records():
+            logs.setdefault(record["spec"]["modelUID"], []).append(record["spec"])
         for kind in OURS:  # the next test's operator looks at every namespace
-            self.cluster.request("DELETE", kind.path(self.namespace))
+            self.cluster.request("DELETE", kind.path(self.namespace), propagationPolicy="Background")
         await self.client.close()
         assert self._slips.seen == []
+        if not self.tampered:
+            # Whatever happened: every log is whole, and each decision follows from what it says was seen.
+            assert [broken for log in logs.values() if (broken := broken_link(log))] == []
+            assert [difference for log in logs.values() for difference in replay(log)] == []
 
     # --- given ---
 

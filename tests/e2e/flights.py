@@ -51,7 +51,7 @@ class Flights:
 
 def prepare(cluster: Cluster) -> Flights:
     """Train (unless that was done already) and push."""
-    folder = _trained()
+    folder = trained_folder()
     document = json.loads((folder / "rows.json").read_text())
     rows = len(document["late"])
     return Flights(
@@ -62,7 +62,8 @@ def prepare(cluster: Cluster) -> Flights:
     )
 
 
-def _trained() -> Path:
+def trained_folder() -> Path:
+    """Train the two models, unless that was done already; returns where they lie."""
     sources = [EXAMPLE / "train.py", EXAMPLE / "data.py", EXAMPLE / "requirements.txt", LOCK]
     key = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     folder = paths.cache() / "flights" / key

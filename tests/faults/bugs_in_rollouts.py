@@ -8,7 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from penstock.api.v1alpha1.decisionrecord import Checkpoint, DecisionRecordSpec
+from penstock.api.v1alpha1.checkpoint import Checkpoint
+from penstock.api.v1alpha1.decisionrecord import DecisionRecordSpec
 from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.controllers.model import effects, names, scope
 from penstock.controllers.model.controller import ModelController

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from penstock.controllers.featureset.job import CONTAINER, FEATURE_SET_LABEL
-from penstock.domain.data.task import ValidationResult, encode
+from penstock.controllers.featureset.job import FEATURE_SET_LABEL
+from penstock.controllers.gates.job import GATE_LABEL
+from penstock.domain.data import task as validation
+from penstock.domain.data.task import ValidationResult
+from penstock.domain.gates import task as evaluation
+from penstock.domain.gates.task import GateResult
 from penstock.kube import errors
 from penstock.kube.client import KubeClient
 from penstock.kube.resources import JOBS, PODS, uid_of
 
 Json = dict[str, Any]
+Said = ValidationResult | GateResult | Json
 LOOK_SECONDS = 0.1
 
 
 class SimulatedJobs:
     """Ends the Jobs of one namespace.
 
-    `results`: what the pod of a FeatureSet's next Jobs says as it ends, or its container's `terminated` state;
-    Jobs of a FeatureSet without one go on running. `seen`: the Jobs that were met, by name.
+    `results`: what the pod of a FeatureSet's or gate's next Jobs says as it ends, or its container's `terminated`
+    state, or what that is for a given Job; Jobs of one without go on running. `seen`: the Jobs that were met, by name.
     """
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
-        self.results: dict[str, ValidationResult | Json] = {}
+        self.results: dict[str, Said | Callable[[Json], Said]] = {}
         self.seen: dict[str, Json] = {}
         self._client = client
         self._namespace = namespace
@@ -42,12 +48,11 @@ class SimulatedJobs:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self, job: Json) -> None:
-        result = self.results.get(job["metadata"]["labels"][FEATURE_SET_LABEL])
+        labels = job["metadata"]["labels"]
+        result = self.results.get(labels.get(FEATURE_SET_LABEL) or labels[GATE_LABEL])
         if result is None or any(item["status"] == "True" for item in job.get("status", {}).get("conditions", [])):
             return
-        terminated: Json = (
-            {"exitCode": 0, "message": encode(result)} if isinstance(result, ValidationResult) else result
-        )
+        terminated = _terminated(result(job) if callable(result) else result)
         await self._end_pod(job, terminated)
         await self._end_job(job, failed=terminated["exitCode"] != 0)
 
@@ -80,7 +85,7 @@ class SimulatedJobs:
             "phase": "Failed" if terminated["exitCode"] else "Succeeded",
             "containerStatuses": [
                 {
-                    "name": CONTAINER,
+                    "name": template["spec"]["containers"][0]["name"],
                     "image": template["spec"]["containers"][0]["image"],
                     "imageID": "",
                     "ready": False,
@@ -103,3 +108,11 @@ class SimulatedJobs:
             ],
         }
         await self._client.update(JOBS, live, subresource="status")
+
+
+def _terminated(result: Said) -> Json:
+    if isinstance(result, ValidationResult):
+        return {"exitCode": 0, "message": validation.encode(result)}
+    if isinstance(result, GateResult):
+        return {"exitCode": 0, "message": evaluation.encode(result)}
+    return result

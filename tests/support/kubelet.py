@@ -8,8 +8,9 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
@@ -44,12 +45,15 @@ class Pods:
     """What becomes of a revision's pods.
 
     `told`: what a container leaves behind as it ends, {"reason": …, "message": …}; `container` says which one.
+    `crashed`: when the server ended by itself the last time; it runs again. `disrupted`: by no fault of its own.
     """
 
     ready: bool = True
     container: str = ""
     told: Mapping[str, str] = field(default_factory=dict)
     restarts: int = 0
+    crashed: datetime | None = None
+    disrupted: bool = False
 
 
 READY = Pods()
@@ -69,11 +73,22 @@ class Routes:
     previews: bool = True
 
 
+class Servers(Protocol):
+    """What runs in the pods, if anything really does."""
+
+    async def start(self, address: str, revision: str) -> None:
+        """Run the server of a pod; it may run already."""
+
+    async def end(self, address: str) -> None:
+        """End the server of a pod that is gone."""
+
+
 class Simulation:
     """Brings the objects of one namespace to what its script says, whenever something changes.
 
     `pods`: by revision, others become READY. `collects`: whether the children of deleted owners are deleted.
-    `rolls_out`: whether Deployments are looked at; False is a Deployment controller that lags behind.
+    `rolls_out`: whether Deployments are looked at; False is a Deployment controller that lags behind. `servers`: what
+    runs in the pods; None: nothing does.
     """
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
@@ -81,6 +96,7 @@ class Simulation:
         self.routes = Routes()
         self.collects = True
         self.rolls_out = True
+        self.servers: Servers | None = None
         self._client = client
         self._namespace = namespace
         self._changed = asyncio.Event()
@@ -134,6 +150,8 @@ class Simulation:
         for kind, obj in orphans:
             with contextlib.suppress(errors.NotFound, errors.Conflict):
                 await self._client.delete(kind, self._namespace, obj["metadata"]["name"], uid=uid_of(obj))
+            if kind is PODS and self.servers is not None:
+                await self.servers.end(address_of(obj))
         return bool(orphans)
 
     async def _roll_out(self, deployment: Json, replicasets: list[Json], pods: list[Json]) -> None:
@@ -151,9 +169,13 @@ class Simulation:
         existing = {pod["metadata"]["name"]: pod for pod in pods if _owner(pod) == uid_of(current)}
         for number in range(count):
             pod = existing.pop(f"{name}-{number}", None) or await self._create_pod(f"{name}-{number}", current)
+            if self.servers is not None and outcome.ready:
+                await self.servers.start(address_of(pod), pod["metadata"]["labels"][names.REVISION_LABEL])
             await self._set_status(PODS, pod, _pod_status(pod, outcome))
         for extra in existing.values():
             await self._client.delete(PODS, self._namespace, extra["metadata"]["name"], uid=uid_of(extra))
+            if self.servers is not None:
+                await self.servers.end(address_of(extra))
         ready = count if outcome.ready else 0
         status = {"observedGeneration": meta["generation"], "replicas": count, "updatedReplicas": count}
         await self._set_status(DEPLOYMENTS, deployment, {**status, "readyReplicas": ready, "availableReplicas": ready})
@@ -235,19 +257,24 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         yield chunk
 
 
+def address_of(pod: Json) -> str:
+    """The address of a pod, its own: Linux answers on all of 127.0.0.0/8, so that something can really listen there."""
+    digest = hashlib.sha256(pod["metadata"]["uid"].encode()).digest()
+    return f"127.{digest[0] or 1}.{digest[1]}.{digest[2] % 254 + 1}"
+
+
 def _pod_status(pod: Json, outcome: Pods) -> Json:
-    address = hashlib.sha256(pod["metadata"]["uid"].encode()).digest()
     containers = [_container(item, outcome, running=outcome.ready) for item in pod["spec"]["containers"]]
     inits = [_container(item, outcome, running=False) for item in pod["spec"].get("initContainers", [])]
-    condition = {
-        "type": "Ready",
-        "status": str(outcome.ready),
-        "lastTransitionTime": pod["metadata"]["creationTimestamp"],
-    }
+    verdicts = {"Ready": outcome.ready} | ({"DisruptionTarget": True} if outcome.disrupted else {})
+    conditions = [
+        {"type": kind, "status": str(true), "lastTransitionTime": pod["metadata"]["creationTimestamp"]}
+        for kind, true in verdicts.items()
+    ]
     return {
         "phase": "Running" if outcome.ready else "Pending",
-        "podIP": f"10.{address[0]}.{address[1]}.{address[2] or 1}",
-        "conditions": [condition],
+        "podIP": address_of(pod),
+        "conditions": conditions,
         "initContainerStatuses": inits,
         "containerStatuses": containers,
     }
@@ -269,6 +296,10 @@ def _container(container: Json, outcome: Pods, *, running: bool) -> Json:
         return status | {"restartCount": outcome.restarts, "state": {"terminated": ended}}
     if running:
         status["state"] = {"running": {}}
+    if running and outcome.crashed is not None:
+        at = outcome.crashed.isoformat(timespec="seconds").replace("+00:00", "Z")
+        ended = {"exitCode": 137, "reason": "OOMKilled", "finishedAt": at}
+        return status | {"restartCount": max(1, outcome.restarts), "lastState": {"terminated": ended}}
     return status
 
 

@@ -9,7 +9,7 @@
   "writers" (list $operator) "deleters" $cleaners
   "what" "ModelRevisions and DecisionRecords are written by the operator alone and never changed; this is" }}
 {{- $status := dict "name" "penstock-status" "ops" (list "UPDATE")
-  "rules" (list (dict "groups" (list "penstock.dev") "resources" (list "models/status" "modelrevisions/status" "featuresets/status")))
+  "rules" (list (dict "groups" (list "penstock.dev") "resources" (list "models/status" "modelrevisions/status" "featuresets/status" "evaluationgates/status" "modelactions/status")))
   "writers" (list $operator) "deleters" $cleaners
   "what" "status is written by the operator alone; this is" }}
 {{- $children := dict "name" "penstock-children" "ops" (list "CREATE" "UPDATE") "label" "penstock.dev/model"
@@ -80,11 +80,11 @@ spec:
     - apiGroups: ["penstock.dev"]
       apiVersions: ["*"]
       operations: ["CREATE", "UPDATE"]
-      resources: ["models", "featuresets"]
+      resources: ["models", "featuresets", "evaluationgates"]
   validations:
-  # A FeatureSet makes pods too, with the Secrets its writer names. A Model makes pods, with the image and arguments its writer chose: who may not make pods may not make them this way.
+  # FeatureSets and EvaluationGates make pods too, with the Secrets their writer names. A Model makes pods, with the image and arguments its writer chose: who may not make pods may not make them this way.
   - expression: "(request.operation == 'UPDATE' && object.spec == oldObject.spec) || authorizer.group('').resource('pods').namespace(object.metadata.namespace).check('create').allowed()"
-    messageExpression: "'a ' + object.kind + ' makes pods, and ' + request.userInfo.username + ' may not create pods in namespace ' + object.metadata.namespace"
+    messageExpression: "(object.kind == 'EvaluationGate' ? 'an ' : 'a ') + object.kind + ' makes pods, and ' + request.userInfo.username + ' may not create pods in namespace ' + object.metadata.namespace"
     reason: Forbidden
 ---
 apiVersion: admissionregistration.k8s.io/v1
@@ -123,4 +123,5 @@ metadata:
 spec:
   policyName: penstock-scale
   validationActions: [Deny]
+{{- include "penstock.policies.people" . }}
 {{- end }}

@@ -1,4 +1,4 @@
-"""What the local cluster has besides Kubernetes: an OCI registry, the Gateway API and Envoy Gateway."""
+"""What the local cluster has besides Kubernetes: an OCI registry, the Gateway API, Envoy Gateway and Prometheus."""
 
 import json
 import string
@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from hack.cluster import build, kind
-from hack.cluster.addons import chart
+from hack.cluster.addons import chart, prometheus
 from hack.cluster.addons.images import recipes
 from hack.cluster.console import ClusterError, Stopwatch
 from hack.cluster.handle import Cluster
@@ -31,7 +31,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def install(cluster: Cluster) -> None:
-    """Installs what is missing and returns when registry and Gateway are ready; quick when all is there.
+    """Installs what is missing and returns when all of it is ready; quick when all is there.
 
     Raises ClusterError with one sentence that says what to do.
     """
@@ -40,15 +40,20 @@ def install(cluster: Cluster) -> None:
     folder = _KIND_FOLDER if cluster.provider == "kind" else cluster.state_dir / "registry"
     values = {"node": _node(cluster), "node_ip": cluster.node_ip, "registry_folder": str(folder), **references}
     chart_values = chart.values(references["envoy_gateway_image"])
-    manifests = [(_HERE / name).read_text() for name in ("volume.yaml", "registry.yaml", "gateway.yaml")]
+    metrics = (_HERE / "prometheus.yaml").read_text() if prometheus.is_wanted() else ""
+    manifests = [*((_HERE / name).read_text() for name in ("volume.yaml", "registry.yaml", "gateway.yaml")), metrics]
     # Noted on the Gateway, so that the next `install` has only to look whether everything is still ready.
     values["fingerprint"] = key_of(*manifests, json.dumps([values, chart_values], sort_keys=True))
-    volume, registry, gateway = (string.Template(text).substitute(values) for text in manifests)
+    volume, registry, gateway, metrics = (string.Template(text).substitute(values) for text in manifests)
     if _noted(cluster) == values["fingerprint"] and _ready(cluster, seconds=_RESTART_SECONDS):
         return
     _make_folder(cluster, folder)
     _drop_released_volume(cluster)
     _apply(cluster, f"{volume}---\n{registry}")
+    if metrics:
+        _apply(cluster, metrics)
+    else:
+        prometheus.remove(cluster)
     _apply_definitions(cluster)
     watch.stage("Gateway API is defined")
     _install_chart(cluster, references["envoy_gateway_image"], chart_values)
@@ -56,7 +61,7 @@ def install(cluster: Cluster) -> None:
     _apply(cluster, gateway)
     if not _ready(cluster, seconds=_SECONDS):
         raise ClusterError(
-            f"Registry or Gateway were not ready after {_SECONDS} s; see what holds them with: "
+            f"Registry, Gateway or Prometheus were not ready after {_SECONDS} s; see what holds them with: "
             f"kubectl get pods,gateways -A --kubeconfig {cluster.kubeconfig}"
         )
     watch.stage(f"registry answers at {cluster.registry}, the Gateway at {cluster.gateway_url}")
@@ -82,14 +87,18 @@ def _noted(cluster: Cluster) -> str:
 def _ready(cluster: Cluster, *, seconds: int) -> bool:
     """Whether every part is ready before `seconds` have passed for it, and answers: a status can be out of date."""
     envoy = "--selector=gateway.envoyproxy.io/owning-gateway-name=penstock"
-    questions = (
+    questions: tuple[tuple[str, ...], ...] = (
         ("-n", "penstock-registry", "rollout", "status", "deployment/registry"),
         ("-n", _SYSTEM, "rollout", "status", "deployment/envoy-gateway"),
         ("-n", "penstock-gateway", "wait", "--for=condition=Programmed", "gateway/penstock"),
         ("-n", _SYSTEM, "rollout", "status", "deployment", envoy),
     )
+    if prometheus.is_wanted():
+        questions += (("-n", prometheus.NAMESPACE, "rollout", "status", "deployment/prometheus"),)
     answers = (cluster.kubectl(*question, f"--timeout={seconds}s", check=False) for question in questions)
-    urls = (f"http://{cluster.registry}/v2/", cluster.gateway_url)
+    urls = [f"http://{cluster.registry}/v2/", cluster.gateway_url]
+    if prometheus.is_wanted() and cluster.provider == "native":  # kind maps the Gateway's port alone
+        urls.append(f"{prometheus.node_url(cluster)}/-/ready")
     return all(_success(answer) for answer in answers) and all(_answers(url, seconds) for url in urls)
 
 

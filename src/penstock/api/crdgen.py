@@ -35,7 +35,7 @@ def definition(kind: type[ApiObject]) -> dict[str, Any]:
         "metadata": {"name": f"{crd.plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
-            "scope": "Namespaced",
+            "scope": crd.scope,
             "names": {
                 "kind": name,
                 "listKind": f"{name}List",
@@ -115,6 +115,15 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         """No anchors: the same rule may stand twice."""
         return True
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    """Quote the names that Helm and kubectl read as true and false: their YAML is 1.1."""
+    style = "'" if value in ("y", "Y", "n", "N") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def render(kind: type[ApiObject]) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from penstock.api.v1alpha1.fields import ImageByDigest
+from penstock.metrics.factory import Counters
 
 CONFIG_FILE = "PENSTOCK_CONFIG"
 
@@ -40,6 +41,16 @@ class ArtifactStore(_Settings):
     ] = ""
 
 
+class MetricsSettings(_Settings):
+    """Who counts requests: the MetricSource `source`, or the operator by reading the pods if that is empty.
+
+    `counters` is what a source of type Prometheus is asked for.
+    """
+
+    source: Annotated[str, Field(max_length=253)] = ""
+    counters: Counters = Counters.GATEWAY
+
+
 class OperatorConfig(_Settings):
     """The whole configuration; unknown keys are refused so that a typing error is noticed."""
 
@@ -48,6 +59,7 @@ class OperatorConfig(_Settings):
     image_pull_policy: str = "IfNotPresent"
     artifact_store: ArtifactStore = ArtifactStore()
     gateway: GatewaySettings = GatewaySettings()
+    metrics: MetricsSettings = MetricsSettings()
     insecure_registries: tuple[str, ...] = ()
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     writes_per_second: Annotated[float, Field(gt=0)] = 200.0

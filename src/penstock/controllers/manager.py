@@ -7,22 +7,33 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from penstock.api.v1alpha1.metricsource import MetricSource
+from penstock.controllers import concerns
 from penstock.controllers.config import OperatorConfig
 from penstock.controllers.featureset.controller import FeatureSetController
 from penstock.controllers.featureset.job import FEATURE_SET_LABEL
+from penstock.controllers.gates.controller import EvaluationGateController
+from penstock.controllers.gates.controller import concerns as gate_concerns
+from penstock.controllers.gates.job import GATE_LABEL
 from penstock.controllers.model import names
+from penstock.controllers.model.commands import Commands
 from penstock.controllers.model.controller import ModelController, utc_now
+from penstock.controllers.model.evidence import Evidence
+from penstock.controllers.model.live import LOOK_SECONDS, Live
 from penstock.controllers.model.log import DecisionLog
 from penstock.controllers.model.prober import Asker, HttpAsker, Prober
+from penstock.controllers.model.shadows import Shadows
 from penstock.controllers.policies import PolicyGuard, load_expected
-from penstock.controllers.resources import DECISIONRECORDS, FEATURESETS, MODELS
+from penstock.controllers.resources import DECISIONRECORDS, EVALUATIONGATES, FEATURESETS, METRICSOURCES, MODELS
+from penstock.controllers.shadow.reader import Comparators
 from penstock.controllers.sources import BY_KOPF, BY_REFLECTOR, CHILD_SELECTOR, CHILDREN, PRUNED, TRIMS
 from penstock.controllers.work import Key, Work
 from penstock.kube import memory
@@ -38,6 +49,8 @@ from penstock.kube.queue import WorkQueue
 from penstock.kube.ratelimit import TokenBucket
 from penstock.kube.reflector import SILENCE_SECONDS, Reflector, Source
 from penstock.kube.resources import Resource, key_of
+from penstock.metrics.factory import SourceFactory
+from penstock.metrics.http import HttpClient
 from penstock.telemetry.server import TelemetryServer
 
 Json = dict[str, Any]
@@ -48,8 +61,8 @@ LEASE_NAME = "penstock-operator"
 STUCK_SECONDS = 120.0
 DRAIN_SECONDS = 3.0
 RETRY_SECONDS = 2.0
-# A validation is started and read; the work itself is a Job's.
-DATASET_WORKERS = 4
+# A validation is started and read, a gate's status shown; the work itself is a Job's.
+SIDE_WORKERS = 4
 EVENTS_PER_SECOND = 50.0
 EVENT_BURST = 200
 # A new leader trusts lists that were begun so lately, together with the watches that follow them.
@@ -69,6 +82,7 @@ class Manager:
         asker: Asker | None = None,
         telemetry_port: int | None = None,
         clock: Callable[[], datetime] = utc_now,
+        look_seconds: float = LOOK_SECONDS,
         registry: CollectorRegistry | None = None,
         metrics: KubeMetrics | None = None,
     ) -> None:
@@ -80,7 +94,7 @@ class Manager:
         self._config = config
         self.cache = Cache(
             trims=TRIMS,
-            label_indexes=(names.MODEL_LABEL, names.REVISION_LABEL, FEATURE_SET_LABEL),
+            label_indexes=(names.MODEL_LABEL, names.REVISION_LABEL, FEATURE_SET_LABEL, GATE_LABEL),
             metrics=metrics,
         )
         self.queue: WorkQueue[Key] = WorkQueue("model", metrics=metrics)
@@ -98,7 +112,13 @@ class Manager:
             metrics=metrics,
         )
         self._guard = PolicyGuard(client, load_expected(), self._wake_all)
-        controller = ModelController(
+        self.dataset_queue: WorkQueue[Key] = WorkQueue("featureset", metrics=metrics)
+        self.gate_queue: WorkQueue[Key] = WorkQueue("evaluationgate", metrics=metrics)
+        self._http = HttpClient()
+        self._live = Live(self._sources(), self.queue.add, clock, look_seconds=look_seconds)
+        self._shadows = Shadows(self.cache, config, Comparators(self.queue.add))
+        commands = Commands(self.cache, self._applier, self._log)
+        models = ModelController(
             client,
             self.cache,
             self._applier,
@@ -106,21 +126,20 @@ class Manager:
             self._prober,
             self._events,
             config,
+            Evidence(client, self.cache, config, commands, self._live, self._shadows),
+            commands,
             clock,
             self._policies_wrong,
         )
         datasets = FeatureSetController(
             client, self.cache, self._applier, self._events, config, clock, self._policies_wrong
         )
-        self.dataset_queue: WorkQueue[Key] = WorkQueue("featureset", metrics=metrics)
+        gates = EvaluationGateController(self.cache, self._applier, clock)
         self._work = (
-            Work(self.queue, config.workers, self._models, controller.reconcile, lambda: self._keys(MODELS)),
-            Work(
-                self.dataset_queue,
-                DATASET_WORKERS,
-                _feature_sets,
-                datasets.reconcile,
-                lambda: self._keys(FEATURESETS),
+            self._work_of(self.queue, config.workers, MODELS, partial(concerns.models, self.cache), models.reconcile),
+            self._work_of(self.dataset_queue, SIDE_WORKERS, FEATURESETS, concerns.feature_sets, datasets.reconcile),
+            self._work_of(
+                self.gate_queue, SIDE_WORKERS, EVALUATIONGATES, partial(gate_concerns, self.cache), gates.reconcile
             ),
         )
         self._reflectors = [
@@ -177,6 +196,9 @@ class Manager:
         await self._events.drain(DRAIN_SECONDS)
         await _end(recorder)
         await self._prober.close()
+        await self._live.close()
+        await self._shadows.close()
+        await self._http.close()
         if isinstance(self._asker, HttpAsker):
             await self._asker.close()
         if self._server:
@@ -253,6 +275,7 @@ class Manager:
     async def _stop_leading(self) -> None:
         self._synced = False
         await asyncio.gather(*(work.queue.stop() for work in self._work))
+        await self._live.close()
 
     async def sync(self) -> None:
         """Know everything once: a decision made on half a cache would be a wrong decision."""
@@ -302,21 +325,26 @@ class Manager:
         for work in self._work:
             work.wake_all()
 
+    def _work_of(
+        self,
+        queue: WorkQueue[Key],
+        workers: int,
+        kind: Resource,
+        concerned: Callable[[Resource, Json], Iterable[Key]],
+        reconcile: Callable[[Key], Awaitable[float | None]],
+    ) -> Work:
+        return Work(queue, workers, concerned, reconcile, lambda: self._keys(kind))
+
+    def _sources(self) -> SourceFactory:
+        settings = self._config.metrics
+        return SourceFactory(self._metric_source, self._http, default=settings.source, counters=settings.counters)
+
+    def _metric_source(self, name: str) -> MetricSource | None:
+        obj = self.cache.get(METRICSOURCES, None, name)
+        return MetricSource.model_validate(obj) if obj is not None else None
+
     def _keys(self, kind: Resource) -> Iterator[Key]:
         return ((key.namespace, key.name) for key in self.cache.keys(kind))
-
-    def _models(self, resource: Resource, obj: Json) -> Iterator[Key]:
-        """The Models an object is about; labels are enough here, they only wake, they prove nothing."""
-        meta = obj["metadata"]
-        if resource is FEATURESETS:
-            for model in self.cache.list(MODELS, meta["namespace"]):
-                reference = (model["spec"].get("features") or {}).get("featureSetRef") or {}
-                if reference.get("name") == meta["name"]:
-                    yield meta["namespace"], model["metadata"]["name"]
-            return
-        name = meta["name"] if resource is MODELS else (meta.get("labels") or {}).get(names.MODEL_LABEL)
-        if name:
-            yield meta["namespace"], name
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -336,11 +364,3 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _feature_sets(resource: Resource, obj: Json) -> Iterator[Key]:
-    """The FeatureSet an object is about."""
-    meta = obj["metadata"]
-    name = meta["name"] if resource is FEATURESETS else (meta.get("labels") or {}).get(FEATURE_SET_LABEL)
-    if name:
-        yield meta["namespace"], name

@@ -6,7 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.controllers.model import names
-from penstock.controllers.resources import DECISIONRECORDS, FEATURESETS, MODELREVISIONS, MODELS
+from penstock.controllers.resources import (
+    DECISIONRECORDS,
+    EVALUATIONGATES,
+    FEATURESETS,
+    METRICSOURCES,
+    MODELACTIONS,
+    MODELREVISIONS,
+    MODELS,
+)
 from penstock.kube.prune import Scope
 from penstock.kube.reflector import Source
 from penstock.kube.resources import DEPLOYMENTS, HTTPROUTES, JOBS, PODS, REPLICASETS, SERVICES, Resource
@@ -21,10 +29,14 @@ BY_KOPF = (FEATURESETS, MODELS)
 BY_REFLECTOR = (
     Source(DECISIONRECORDS),
     Source(MODELREVISIONS),
+    Source(EVALUATIONGATES),
+    Source(MODELACTIONS),
+    Source(METRICSOURCES),
     # A cluster without Gateway API: Models are routed by Service.
     *(Source(kind, CHILD_SELECTOR, optional=kind is HTTPROUTES) for kind in CHILDREN),
 )
-PRUNED = [*map(Scope, BY_KOPF), Scope(MODELREVISIONS), *(Scope(kind, None, CHILD_SELECTOR) for kind in CHILDREN)]
+OF_OURS = (MODELREVISIONS, EVALUATIONGATES, MODELACTIONS, METRICSOURCES)
+PRUNED = [*map(Scope, (*BY_KOPF, *OF_OURS)), *(Scope(kind, None, CHILD_SELECTOR) for kind in CHILDREN)]
 
 
 def _without(*keys: str) -> Callable[[Json], Json]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import rfc8785
 
-from penstock.api.v1alpha1.decisionrecord import Checkpoint
+from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.api.v1alpha1.model import ModelSpec
 from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.api.v1alpha1.serving import Runtime

@@ -44,9 +44,12 @@ class Connection:
                 await self._refresher
 
 
-async def load_connection(kubeconfig: Path | None, environ: Mapping[str, str]) -> Connection:
+async def load_connection(
+    kubeconfig: Path | None, environ: Mapping[str, str], context: str | None = None
+) -> Connection:
     """Loads ``kubeconfig``, else $KUBECONFIG, else the pod's service account, else ~/.kube/config.
 
+    ``context``: one of the kubeconfig's; its current one if None.
     Raises ConnectionSettingsError if that file is missing or unusable.
     """
     configuration: Any = Configuration()
@@ -58,7 +61,9 @@ async def load_connection(kubeconfig: Path | None, environ: Mapping[str, str]) -
         if explicit is None and in_pod:
             official.load_incluster_config(client_configuration=configuration)
             return Connection(configuration)
-        loader = await official.load_kube_config(config_file=explicit, client_configuration=configuration)
+        loader = await official.load_kube_config(
+            config_file=explicit, context=context, client_configuration=configuration
+        )
     except (official.ConfigException, yaml.YAMLError, OSError) as error:
         source = explicit or ("the pod's service account" if in_pod else "~/.kube/config")
         raise ConnectionSettingsError(

@@ -8,8 +8,9 @@ from typing import ClassVar
 
 from penstock.domain.lifecycle.desired import Desired
 from penstock.domain.lifecycle.observed import RouteView
+from penstock.domain.shadow.marking import HEADER
 from penstock.kube.resources import HTTPROUTES, Resource
-from penstock.routing.protocol import PREVIEW_HEADER, Capabilities, Json, Lookup, Preview, Target
+from penstock.routing.protocol import PREVIEW_HEADER, Capabilities, Json, Lookup, Mirror, Preview, Target
 
 # What must be True, for the generation in question, before the route counts as taken.
 TAKEN = ("Accepted", "ResolvedRefs")
@@ -32,12 +33,16 @@ class GatewayRouter:
     capabilities: ClassVar[Capabilities] = Capabilities(weights=True, mirror=True)
 
     def route(
-        self, target: Target, weights: Mapping[str, int], preview: Preview | None = None
+        self,
+        target: Target,
+        weights: Mapping[str, int],
+        preview: Preview | None = None,
+        mirror: Mirror | None = None,
     ) -> tuple[Resource, Json] | None:
         """Return the HTTPRoute.
 
         A revision without weight has no backendRef at all: some gateways send a trickle to a
-        backend of weight 0.
+        backend of weight 0. Raises ValueError for a mirror of a revision that has weight.
         """
         backends = [
             {"name": target.services[revision], "port": target.port, "weight": weight}
@@ -46,7 +51,9 @@ class GatewayRouter:
         ]
         if not backends:
             return None
-        rules = [self._rule(target, backends)]
+        if mirror is not None and weights.get(mirror.revision, 0) > 0:
+            raise ValueError(f"{mirror.revision} has weight {weights[mirror.revision]}: it cannot get copies as well")
+        rules = [self._rule(target, backends, mirror=mirror)]
         if preview is not None:
             # The rule with a header match wins over the one without, whatever their order.
             backend = {"name": target.services[preview.revision], "port": target.port, "weight": 1}
@@ -68,25 +75,41 @@ class GatewayRouter:
             return RouteView()
         revisions = {service: revision for revision, service in target.services.items()}
         weights: dict[str, int] = {}
+        mirror: dict[str, int] = {}
         for rule in live["spec"].get("rules", []):
             if any(match.get("headers") for match in rule.get("matches", [])):
                 continue  # a preview carries no traffic of clients
             for backend in rule.get("backendRefs", []):
                 key = revisions.get(backend["name"], backend["name"])
                 weights[key] = weights.get(key, 0) + int(backend.get("weight", 1))
+            for copied in _copied(rule):
+                key = revisions.get(copied["backendRef"]["name"], copied["backendRef"]["name"])
+                mirror[key] = mirror.get(key, 0) + _percent(copied)
         accepted, refused = self._verdict(live)
-        return RouteView(present=True, weights=weights, accepted=accepted, refused=refused)
+        return RouteView(present=True, weights=weights, mirror=mirror, accepted=accepted, refused=refused)
 
     @staticmethod
-    def _rule(target: Target, backends: list[Json], headers: list[Json] | None = None) -> Json:
+    def _rule(
+        target: Target, backends: list[Json], headers: list[Json] | None = None, mirror: Mirror | None = None
+    ) -> Json:
         match: Json = {"path": {"type": "PathPrefix", "value": target.prefix}}
         if headers:
             match["headers"] = headers
-        rule: Json = {"matches": [match], "backendRefs": backends}
+        filters: list[Json] = []
         if target.prefix != "/":
             rewrite = {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}
-            rule["filters"] = [{"type": "URLRewrite", "urlRewrite": rewrite}]
-        return rule
+            filters.append({"type": "URLRewrite", "urlRewrite": rewrite})
+        # Filters hold for original and copy alike: the servers tell by the mark which of them they have.
+        marking: Json = {"remove": [HEADER]}
+        if mirror is not None:
+            marking = {"set": [{"name": HEADER, "value": mirror.revision}]}
+        filters.append({"type": "RequestHeaderModifier", "requestHeaderModifier": marking})
+        if mirror is not None:
+            copied: Json = {"backendRef": {"name": target.services[mirror.revision], "port": target.port}}
+            if mirror.percent != 100:
+                copied["percent"] = mirror.percent
+            filters.append({"type": "RequestMirror", "requestMirror": copied})
+        return {"matches": [match], "filters": filters, "backendRefs": backends}
 
     def _verdict(self, live: Json) -> tuple[bool, str]:
         generation = live["metadata"].get("generation")
@@ -113,3 +136,15 @@ class GatewayRouter:
         if self.parent.section:
             reference["sectionName"] = self.parent.section
         return reference
+
+
+def _copied(rule: Json) -> list[Json]:
+    return [item["requestMirror"] for item in rule.get("filters", []) if item["type"] == "RequestMirror"]
+
+
+def _percent(copied: Json) -> int:
+    """All requests if nothing is said; a fraction of ours is never written, but read."""
+    if "fraction" in copied:
+        fraction = copied["fraction"]
+        return round(100 * int(fraction["numerator"]) / int(fraction.get("denominator", 100)))
+    return int(copied.get("percent", 100))

@@ -50,15 +50,31 @@ class Preview:
     token: str
 
 
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """A revision that gets a copy of so many percent of the requests; nobody waits for its answers."""
+
+    revision: str
+    percent: int
+
+
 class Router(Protocol):
     """One way to bring traffic to revisions."""
 
     capabilities: ClassVar[Capabilities]
 
     def route(
-        self, target: Target, weights: Mapping[str, int], preview: Preview | None = None
+        self,
+        target: Target,
+        weights: Mapping[str, int],
+        preview: Preview | None = None,
+        mirror: Mirror | None = None,
     ) -> tuple[Resource, Json] | None:
-        """Return the object that routes by `weights`, without metadata but its name; None if there is none."""
+        """Return the object that routes by `weights`, without metadata but its name; None if there is none.
+
+        Raises ValueError for a mirror that cannot be: of a router without that capability, or of a revision that has
+        weight itself, so that an original could not be told from a copy.
+        """
 
     def selected(self, desired: Desired) -> str | None:
         """Return the revision that the Model's own Service selects."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 from penstock.domain.lifecycle.desired import Desired
 from penstock.domain.lifecycle.observed import RouteView
 from penstock.kube.resources import SERVICES, Resource
-from penstock.routing.protocol import Capabilities, Json, Lookup, Preview, Target
+from penstock.routing.protocol import Capabilities, Json, Lookup, Mirror, Preview, Target
 
 REVISION_LABEL = "penstock.dev/revision"
 
@@ -21,9 +21,15 @@ class ServiceRouter:
     capabilities: ClassVar[Capabilities] = Capabilities(weights=False, mirror=False)
 
     def route(
-        self, target: Target, weights: Mapping[str, int], preview: Preview | None = None
+        self,
+        target: Target,
+        weights: Mapping[str, int],
+        preview: Preview | None = None,
+        mirror: Mirror | None = None,
     ) -> tuple[Resource, Json] | None:
-        """There is no object beside the Service itself."""
+        """There is no object beside the Service itself, and so nothing that could copy: ValueError with a mirror."""
+        if mirror is not None:
+            raise ValueError("a Service copies no requests")
         return None
 
     def selected(self, desired: Desired) -> str | None:

@@ -9,8 +9,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 # A reader that sends nothing must not hold a thread for good.
 _READ_SECONDS = 10
 
-Page = Callable[[], tuple[str, bytes] | None]
-"""Makes a page: its content type and its bytes; None if that cannot be said at the moment."""
+Page = Callable[[str], tuple[str, bytes] | None]
+"""Makes a page of a query string: its content type and its bytes; None if that cannot be said at the moment."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -32,7 +32,7 @@ def serve_pages(host: str, port: int, pages: dict[str, Page]) -> Callable[[], No
         if page is None:
             start_response("404 Not Found", [("content-type", "application/json")])
             return [b'{"error":"there is nothing here, only %s"}' % ", ".join(pages).encode()]
-        made = page()
+        made = page(environ.get("QUERY_STRING", ""))
         if made is None:
             start_response("503 Service Unavailable", [("content-type", "application/json"), ("retry-after", "1")])
             return [b'{"error":"a worker does not answer, try again"}']

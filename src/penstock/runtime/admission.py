@@ -7,6 +7,7 @@ import orjson
 from penstock.runtime.errors import RequestError
 from penstock.runtime.http import Headers, request_id
 from penstock.runtime.metrics import Metrics
+from penstock.runtime.ring import marked_for
 
 ADMITTED = "penstock.admitted"
 """Key in the state of an ASGI scope whose request was counted by its connection."""
@@ -22,9 +23,15 @@ class Admission:
     """
 
     def __init__(
-        self, most: int, paths: Iterable[str], identity: Headers, metrics: Metrics, stays: Callable[[], bool]
+        self,
+        most: int,
+        paths: Iterable[str],
+        identity: Headers,
+        metrics: Metrics,
+        stays: Callable[[], bool],
+        revision: bytes = b"",
     ) -> None:
-        """`paths`: of inference. `identity`: headers that every answer bears.
+        """`paths`: of inference. `identity`: headers that every answer bears. `revision`: the one that is served.
 
         `stays` says whether connections may be kept: while the server leaves, each answer has to end its own.
         """
@@ -33,6 +40,7 @@ class Admission:
         self._most = most
         self._metrics = metrics
         self._stays = stays
+        self._revision = revision
         self._sentence = f"{most} requests are in flight, which is the limit; try again"
         body = orjson.dumps({"error": self._sentence})
         fixed = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -63,7 +71,7 @@ class Admission:
 
     def refuse(self, headers: Headers) -> bytes:
         """The whole response to a request that is too many."""
-        self._metrics.answered(503, 0.0)
+        self._metrics.answered(503, 0.0, is_shadow=marked_for(headers) == self._revision)
         return self._start + request_id(headers) + self._end
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from penstock.runtime.admission import ADMITTED, Admission, busy
-from penstock.runtime.calls import Encoded
+from penstock.runtime.calls import Answer, Encoded
 from penstock.runtime.capture import Capture
 from penstock.runtime.codec import decode_call, encode_answer
 from penstock.runtime.engine import Engine
@@ -26,6 +26,7 @@ from penstock.runtime.http import (
 )
 from penstock.runtime.metrics import Metrics
 from penstock.runtime.openapi import openapi_document
+from penstock.runtime.ring import Ring, marked_for
 from penstock.runtime.settings import Settings
 
 if TYPE_CHECKING:  # imported by servers that have a schema only
@@ -57,13 +58,15 @@ class App:
         capture: Capture | None = None,
         example: bytes | None = None,
         features: "FeatureInputs | None" = None,
+        ring: Ring | None = None,
     ) -> None:
-        """`features`, if there are any, stand between the requests and the engine."""
+        """`features`, if there are any, stand between the requests and the engine. `ring`: for those of a shadow."""
         self.phase = Phase.SERVING
         self._decode = features.decode if features else decode_call
         self._inputs = features.specs if features else engine.inputs
         self._engine, self._settings, self._metrics = engine, settings, metrics
         self._capture, self._example = capture, example
+        self._ring, self._revision = ring, settings.revision.encode()
         self._identity = [
             (b"x-penstock-model", settings.model_name.encode()),
             (b"x-penstock-revision", settings.revision.encode()),
@@ -76,7 +79,7 @@ class App:
         in_time = max(_LEAST_IN_FLIGHT, engine.requests_within(settings.queue_seconds))
         most = int(min(settings.max_in_flight, in_time))
         self.admission = Admission(
-            most, self._infer_paths, self._identity, metrics, lambda: self.phase is Phase.SERVING
+            most, self._infer_paths, self._identity, metrics, lambda: self.phase is Phase.SERVING, self._revision
         )
         self._documents = {"/v2": _json({"name": "penstock", "version": SERVER_VERSION, "extensions": EXTENSIONS})}
         self._documents["/openapi.json"] = _json(openapi_document(settings.model_name, settings.revision, example))
@@ -96,12 +99,14 @@ class App:
         if self.phase is not Phase.SERVING:
             headers.append((b"connection", b"close"))
         is_inference = path in self._infer_paths and scope["method"] == "POST"
+        said: Answer | None = None
         try:
             if is_inference:
                 if ADMITTED not in scope.get("state", ()):
                     self.admission.enter()
                 try:
-                    status, answer = 200, await self._infer(scope["headers"], receive, identifier.decode(), start)
+                    answer, said = await self._infer(scope["headers"], receive, identifier.decode(), start)
+                    status = 200
                 finally:
                     self.admission.leave()
             else:
@@ -115,10 +120,19 @@ class App:
             _log.exception("request %s failed", identifier.decode())
             status, answer = 500, _error(f"the model failed ({_first_line(error)}); request {identifier.decode()}")
         if is_inference:
-            self._metrics.answered(status, time.perf_counter() - start)
+            self._note(scope["headers"], identifier, status, time.perf_counter() - start, said)
         await respond(send, status, headers, answer)
 
-    async def _infer(self, headers: Headers, receive: Receive, identifier: str, start: float) -> Encoded:
+    def _note(self, headers: Headers, identifier: bytes, status: int, seconds: float, said: Answer | None) -> None:
+        """Counts the request, and keeps the answer of one that was copied: the copy is the one that names us."""
+        copied_to = marked_for(headers)
+        is_shadow = copied_to == self._revision
+        self._metrics.answered(status, seconds, is_shadow=is_shadow)
+        if copied_to is not None and self._ring is not None:
+            outputs = said.outputs if said else None
+            self._ring.note(identifier, is_shadow=is_shadow, status=status, seconds=seconds, outputs=outputs)
+
+    async def _infer(self, headers: Headers, receive: Receive, identifier: str, start: float) -> tuple[Encoded, Answer]:
         if self.phase is Phase.STOPPED:
             raise busy("the server is stopping; try again")
         body = await read_body(headers, receive, self._settings.max_body_bytes, self._settings.body_seconds)
@@ -128,7 +142,7 @@ class App:
         encoded = encode_answer(answer, identifier, call.form)
         if self._capture is not None:
             self._capture.note(answer, identifier, time.perf_counter() - start)
-        return encoded
+        return encoded, answer
 
     def _get(self, method: str, path: str) -> tuple[int, Encoded]:
         known = path in self._documents or path in self._ready_paths or path == "/v2/health/live"

@@ -13,6 +13,8 @@ from penstock.runtime.tensors import Array
 
 BATCH_ROWS = 64
 Outputs = dict[str, Array]
+Seen = Callable[[dict[str, Array]], None]
+"""Is told the inputs of what the model has answered, of several requests together where they were asked together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,14 @@ class Batcher:
     Only for models that look at every row by itself. A batch that fails is asked again request by request.
     """
 
-    def __init__(self, backend: Backend, pool: ThreadPoolExecutor, runs_inline: Callable[[int], bool]) -> None:
-        """`runs_inline` says whether that many rows are quick enough to run on the event loop."""
-        self._backend, self._pool, self._runs_inline = backend, pool, runs_inline
+    def __init__(
+        self, backend: Backend, pool: ThreadPoolExecutor, runs_inline: Callable[[int], bool], seen: Seen | None = None
+    ) -> None:
+        """`runs_inline` says whether that many rows are quick enough to run on the event loop.
+
+        `seen` is called on the event loop or on a thread of the pool.
+        """
+        self._backend, self._pool, self._runs_inline, self._seen = backend, pool, runs_inline, seen
         self._waiting: deque[_Waiting] = deque()
         self._is_busy = False
 
@@ -97,6 +104,8 @@ class Batcher:
         starts = np.cumsum([0, *(item.rows for item in batch)]).tolist()
         if any(len(array) != starts[-1] for array in outputs.values()):
             raise ValueError("the model does not answer row by row")
+        if self._seen is not None:
+            self._seen(inputs)
         return [
             {name: array[start : start + item.rows] for name, array in outputs.items()}
             for item, start in zip(batch, starts, strict=False)
@@ -104,6 +113,9 @@ class Batcher:
 
     def _alone(self, item: _Waiting) -> Outputs | Exception:
         try:
-            return self._backend.predict(item.inputs, item.outputs)
+            outputs = self._backend.predict(item.inputs, item.outputs)
         except Exception as error:  # handed to the one who waits for it
             return error
+        if self._seen is not None:
+            self._seen(item.inputs)
+        return outputs

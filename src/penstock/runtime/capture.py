@@ -1,7 +1,9 @@
 """What the model is asked and answers, in bounded memory: counts on a fixed grid per feature, and the last answers."""
 
 import threading
+import time
 from collections import deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,9 +19,11 @@ FILE_NAME = "profile.json"
 _MAX_BYTES = 4 << 20
 _MAX_FEATURES = 4096
 _MAX_CELLS = 4096
-# Counting costs less per row when many are counted at once.
-_PENDING_ROWS = 256
+# Counting costs less per value when many are counted at once, as far as they stay in the processor's cache.
+_PENDING_VALUES = 1 << 14
 _KEPT_ANSWERS = 1024
+# What is kept of a request cannot be used again for the next one, which costs more than the request's own work on it.
+_ANSWERS_PER_SECOND = 100
 _KEPT_VALUES = 8
 # Outputs of up to so many rows are kept as they are, which costs a request nothing; of larger ones the beginning.
 _KEPT_ROWS = 64
@@ -70,27 +74,32 @@ class _Counts:
     def __init__(self, grids: list[Grid]) -> None:
         self.grids = grids
         cells = np.array([grid.cells for grid in grids])
-        self._columns = np.array([grid.column for grid in grids])
+        columns = [grid.column for grid in grids]
+        self._columns = np.array(columns)
+        self._are_first_columns = columns == list(range(len(columns)))
         self._low = np.array([grid.low for grid in grids])
         self._scale = cells / (np.array([grid.high for grid in grids]) - self._low)
-        self._last = (cells + 1).astype(np.float64)
+        self._cells = cells.astype(np.float64)
         self._width = int(cells.max()) + 2
-        self._offsets = np.arange(len(grids)) * self._width
+        # Cell -1 is what lies below.
+        self._offsets = np.arange(len(grids)) * self._width + 1
         self._totals: npt.NDArray[np.int64] = np.zeros(len(grids) * self._width, dtype=np.int64)
 
     def add(self, values: Array) -> None:
         """Counts rows of shape [rows, columns]."""
+        chosen = values[:, : len(self.grids)] if self._are_first_columns else values[:, self._columns]
         with np.errstate(over="ignore"):  # a huge value may become infinite, never NaN
-            position = (values[:, self._columns].astype(np.float64, copy=False) - self._low) * self._scale
-        # Cell 0 is what lies below.
-        place = np.clip(np.floor(position) + 1, 0, self._last)
-        absent = np.isnan(place)  # missing values, which only a feature schema lets in, lie nowhere
+            place = chosen.astype(np.float64, copy=False) - self._low
+            np.multiply(place, self._scale, out=place)
+        np.floor(place, out=place)
+        np.maximum(place, -1.0, out=place)
+        np.minimum(place, self._cells, out=place)
+        np.add(place, self._offsets, out=place)
+        cells = place.ravel()
+        absent = np.isnan(cells)  # missing values, which only a feature schema lets in, lie nowhere
         if absent.any():
-            present = ~absent
-            cell = (place[present].astype(np.int64)) + np.broadcast_to(self._offsets, place.shape)[present]
-        else:
-            cell = (place.astype(np.int64) + self._offsets).ravel()
-        self._totals += np.bincount(cell, minlength=len(self._totals))
+            cells = cells[~absent]
+        self._totals += np.bincount(cells.astype(np.int64), minlength=len(self._totals))
 
     def as_json(self) -> list[dict[str, Any]]:
         table = self._totals.reshape(len(self.grids), self._width)
@@ -106,29 +115,41 @@ class _Counts:
 
 
 class Capture:
-    """Notes every answer; reading it is for another thread."""
+    """Counts every input that is answered and keeps the last answers; both may be read by another thread."""
 
-    def __init__(self, grids: tuple[Grid, ...], revision: str) -> None:
+    def __init__(self, grids: tuple[Grid, ...], revision: str, clock: Callable[[], float] = time.monotonic) -> None:
         names = dict.fromkeys(grid.input for grid in grids)
         self._counts = {name: _Counts([grid for grid in grids if grid.input == name]) for name in names}
         self._revision = revision
         self._lock = threading.Lock()
-        self._pending: list[dict[str, Array]] = []
-        self._pending_rows = 0
+        self._pending: dict[str, list[Array]] = {name: [] for name in names}
+        self._pending_values = 0
         self._answers: deque[tuple[str, float, int, dict[str, Array]]] = deque(maxlen=_KEPT_ANSWERS)
+        self._clock = clock
+        self._next_answer = clock()
+
+    def count(self, inputs: Mapping[str, Array]) -> None:
+        """What the model has answered, of one request or of several together."""
+        with self._lock:
+            for name, pending in self._pending.items():
+                array = inputs[name]
+                pending.append(array)
+                self._pending_values += array.size
+            if self._pending_values >= _PENDING_VALUES:
+                self._count()
 
     def note(self, answer: Answer, identifier: str, seconds: float) -> None:
-        """One answered request and the time it took."""
+        """One answered request and the time it took: kept if none was within the last hundredth of a second."""
+        now = self._clock()
+        if now < self._next_answer:
+            return
+        self._next_answer = now + 1 / _ANSWERS_PER_SECOND
         outputs = answer.outputs
         rows = len(next(iter(outputs.values())))
         if rows > _KEPT_ROWS:
             outputs = {name: array[:_KEPT_VALUES].copy() for name, array in outputs.items()}
         with self._lock:
             self._answers.append((identifier, seconds, rows, outputs))
-            self._pending.append(answer.inputs)
-            self._pending_rows += rows
-            if self._pending_rows >= _PENDING_ROWS:
-                self._count()
 
     def as_json(self) -> dict[str, Any]:
         """Everything so far, in a form that `merged` adds up."""
@@ -151,13 +172,13 @@ class Capture:
         }
 
     def _count(self) -> None:
-        if not self._pending:
+        if not self._pending_values:
             return
         for name, counts in self._counts.items():
-            rows = np.concatenate([inputs[name] for inputs in self._pending])
+            rows = np.concatenate(self._pending[name])
+            self._pending[name].clear()
             counts.add(rows.reshape(len(rows), -1))
-        self._pending.clear()
-        self._pending_rows = 0
+        self._pending_values = 0
 
 
 def merged(captures: list[dict[str, Any]]) -> dict[str, Any]:

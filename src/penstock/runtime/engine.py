@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from penstock.runtime.backends import Backend
-from penstock.runtime.batching import BATCH_ROWS, Batcher
+from penstock.runtime.batching import BATCH_ROWS, Batcher, Seen
 from penstock.runtime.calls import Answer, Call, InputTensor
 from penstock.runtime.cost import Cost, cost_of_blank, measured_cost
 from penstock.runtime.errors import LoadError, RequestError, quoted
@@ -16,9 +16,19 @@ class Engine:
     """One model, ready to answer."""
 
     def __init__(
-        self, backend: Backend, *, model_name: str, revision: str, threads: int, example: Call | None = None
+        self,
+        backend: Backend,
+        *,
+        model_name: str,
+        revision: str,
+        threads: int,
+        example: Call | None = None,
+        seen: Seen | None = None,
     ) -> None:
-        """Predicts a few times, to learn how long it takes: a model that fails its own example is a `LoadError`."""
+        """Predicts a few times, to learn how long it takes: a model that fails its own example is a `LoadError`.
+
+        `seen` is told of every input that the model has answered; what is tried here is not among them.
+        """
         self.inputs = backend.inputs
         self.outputs = backend.outputs
         self._backend = backend
@@ -26,10 +36,11 @@ class Engine:
         self._specs = {spec.name: spec for spec in backend.inputs}
         self._output_names = [spec.name for spec in backend.outputs]
         self._threads = threads
+        self._seen = seen
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="predict")
         self.cost = self._example_cost(example) if example else cost_of_blank(backend, self._output_names)
         is_batched = backend.is_row_wise and self.cost.gains_by_batches
-        self._batcher = Batcher(backend, self._pool, self._runs_inline) if is_batched else None
+        self._batcher = Batcher(backend, self._pool, self._runs_inline, seen) if is_batched else None
 
     async def infer(self, call: Call) -> Answer:
         """Answers a call. Raises `RequestError` (400) if it does not fit the model; what else comes is its failure."""
@@ -39,12 +50,17 @@ class Engine:
         rows = max(sizes)
         if self._batcher is not None and rows < BATCH_ROWS and len(sizes) == 1:
             values = await self._batcher.predict(inputs, rows, outputs)
-        elif self._runs_inline(rows):
-            values = self._backend.predict(inputs, outputs)
         else:
-            loop = asyncio.get_running_loop()
-            values = await loop.run_in_executor(self._pool, self._backend.predict, inputs, outputs)
+            values = await self._predicted(inputs, rows, outputs)
+            if self._seen is not None:
+                self._seen(inputs)
         return Answer(self._model_name, self._revision, inputs, values)
+
+    async def _predicted(self, inputs: dict[str, Array], rows: int, outputs: list[str]) -> dict[str, Array]:
+        if self._runs_inline(rows):
+            return self._backend.predict(inputs, outputs)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._backend.predict, inputs, outputs)
 
     def requests_within(self, seconds: float) -> float:
         """How many requests of one row the model answers in that time; infinite if it could not be tried."""

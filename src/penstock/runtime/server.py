@@ -24,6 +24,7 @@ from penstock.runtime.errors import LoadError, RequestError
 from penstock.runtime.metadata import Metadata, read_metadata
 from penstock.runtime.metrics import Metrics
 from penstock.runtime.refusal import refused, start_logging
+from penstock.runtime.ring import Ring
 from penstock.runtime.settings import Settings
 from penstock.runtime.workers import answer_parent, serve_workers
 
@@ -40,9 +41,10 @@ _log = logging.getLogger(__name__)
 class DrainingServer(uvicorn.Server):
     """On SIGTERM denies readiness at once, answers for the drain time, then stops accepting and finishes."""
 
-    def __init__(self, config: uvicorn.Config, app: App, drain_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, drain_seconds: float, ring: Ring) -> None:
         super().__init__(config)
         self._app = app
+        self._ring = ring
         self._drain_seconds = drain_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -55,6 +57,7 @@ class DrainingServer(uvicorn.Server):
         """The first signal starts the drain, a second one ends it."""
         if self._app.phase is Phase.SERVING and self._loop is not None:
             self._app.phase = Phase.LEAVING
+            self._ring.is_leaving = True
             self._loop.call_soon_threadsafe(self._loop.call_later, self._drain_seconds, self._stop)
         else:
             self._stop()
@@ -98,17 +101,19 @@ def _loaded(settings: Settings) -> tuple[DrainingServer, dict[str, Page]]:
         from penstock.runtime.features import feature_inputs  # noqa: PLC0415 - a server without a schema needs it not
 
         features = feature_inputs(settings.features_file, backend.inputs, settings.model_format)
+    grids = read_profile(settings.model_dir, backend.inputs)
+    capture = Capture(grids, settings.revision) if grids else None
     engine = Engine(
         backend,
         model_name=settings.model_name,
         revision=settings.revision,
         threads=settings.threads,
         example=_example(metadata, features),
+        seen=capture.count if capture else None,
     )
-    grids = read_profile(settings.model_dir, engine.inputs)
-    capture = Capture(grids, settings.revision) if grids else None
     metrics.loaded(time.perf_counter() - start)
-    app = App(engine, settings, metrics, capture, metadata.example, features)
+    ring = Ring(settings.model_name, settings.revision)
+    app = App(engine, settings, metrics, capture, metadata.example, features, ring)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -127,11 +132,11 @@ def _loaded(settings: Settings) -> tuple[DrainingServer, dict[str, Page]]:
     settle_memory()
     _log.info("serving %s revision %s on port %d", settings.model_name, settings.revision, settings.port)
 
-    def capture_page() -> tuple[str, bytes]:
+    def capture_page(_query: str) -> tuple[str, bytes]:
         return "application/json", orjson.dumps(capture.as_json() if capture else NOTHING_CAPTURED)
 
-    pages: dict[str, Page] = {"/metrics": metrics.page, "/capture": capture_page}
-    return DrainingServer(config, app, settings.drain_seconds), pages
+    pages: dict[str, Page] = {"/metrics": metrics.page, "/capture": capture_page, "/ring": ring.page}
+    return DrainingServer(config, app, settings.drain_seconds, ring), pages
 
 
 def settle_memory() -> None:

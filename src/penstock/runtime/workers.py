@@ -11,6 +11,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import FrameType
+from typing import Any
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -21,6 +22,7 @@ from prometheus_client.registry import Collector
 from penstock.runtime.admin import Page, serve_pages
 from penstock.runtime.capture import merged
 from penstock.runtime.connections import bound_socket
+from penstock.runtime.ring import merged_pages
 from penstock.runtime.settings import Settings
 
 # Of a worker that is asked for its numbers.
@@ -81,8 +83,8 @@ def answer_parent(link: Connection, pages: dict[str, Page]) -> None:
     def answer() -> None:
         while True:
             try:
-                path = link.recv()
-                link.send((path, pages[path]()))
+                path, query = link.recv()
+                link.send(((path, query), pages[path](query)))
             except (EOFError, OSError):
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
@@ -97,15 +99,15 @@ class _Link:
         self._connection = connection
         self._lock = threading.Lock()
 
-    def ask(self, path: str) -> bytes | None:
+    def ask(self, path: str, query: str) -> bytes | None:
         """The worker's page; None if it is still loading or gone."""
         with self._lock:
             try:
-                self._connection.send(path)
+                self._connection.send((path, query))
                 # What comes first may be the late answer to a question before.
                 while self._connection.poll(_ANSWER_SECONDS):
                     answered, (_kind, body) = self._connection.recv()
-                    if answered == path:
+                    if answered == (path, query):
                         return bytes(body)
             except (EOFError, OSError):
                 pass
@@ -141,12 +143,12 @@ class _Sum(Collector):
 
 
 def _pages(links: list[_Link]) -> dict[str, Page]:
-    def asked(path: str) -> list[bytes] | None:
+    def asked(path: str, query: str = "") -> list[bytes] | None:
         # The sum without one of them would look like counters that began anew.
-        answers = [link.ask(path) for link in links]
+        answers = [link.ask(path, query) for link in links]
         return None if None in answers else [answer for answer in answers if answer is not None]
 
-    def metrics() -> tuple[str, bytes] | None:
+    def metrics(_query: str) -> tuple[str, bytes] | None:
         texts = asked("/metrics")
         if texts is None:
             return None
@@ -154,13 +156,19 @@ def _pages(links: list[_Link]) -> dict[str, Page]:
         registry.register(_Sum([text.decode() for text in texts]))
         return CONTENT_TYPE_LATEST, generate_latest(registry)
 
-    def capture() -> tuple[str, bytes] | None:
-        texts = asked("/capture")
-        if texts is None:
-            return None
-        return "application/json", orjson.dumps(merged([orjson.loads(text) for text in texts]))
+    def capture(_query: str) -> tuple[str, bytes] | None:
+        return _merged_json(asked("/capture"), merged)
 
-    return {"/metrics": metrics, "/capture": capture}
+    def ring(query: str) -> tuple[str, bytes] | None:
+        return _merged_json(asked("/ring", query), merged_pages)
+
+    return {"/metrics": metrics, "/capture": capture, "/ring": ring}
+
+
+def _merged_json(
+    texts: list[bytes] | None, merge: Callable[[list[dict[str, Any]]], dict[str, Any]]
+) -> tuple[str, bytes] | None:
+    return None if texts is None else ("application/json", orjson.dumps(merge([orjson.loads(text) for text in texts])))
 
 
 def _run(work: Work, settings: Settings, listener: socket.socket, link: Connection) -> None:

@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from penstock.api.v1alpha1 import DecisionRecord, Model, ModelRevision
-from penstock.api.v1alpha1.decisionrecord import Checkpoint, Decision, content_hash, seal
+from penstock.api.v1alpha1.checkpoint import Checkpoint
+from penstock.api.v1alpha1.decisionrecord import Decision, content_hash, seal
 from penstock.api.v1alpha1.model import Rollout
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -42,7 +43,7 @@ def test_absent_parts_have_their_defaults() -> None:
     assert model.metadata.uid == UID
     assert model.spec.serving.runtime == "Penstock"
     assert model.spec.serving.replicas is None
-    assert model.spec.rollout.stage_deadline_seconds == 600
+    assert model.spec.rollout.stage_deadline_seconds == 3600
     assert not model.spec.suspend
     assert model.status.observed_generation == -1
 

@@ -54,6 +54,7 @@ def pod(name: str = "p", owner: str = "job-uid", phase: str = "", reason: str = 
         "metadata": {
             "name": name,
             "creationTimestamp": "2026-03-01T12:00:01Z",
+            "labels": {jobs.JOB_LABEL: jobs.VALIDATE},
             "ownerReferences": [{"uid": owner, "kind": "Job", "name": "j", "controller": True}],
         },
         "status": {
@@ -135,6 +136,13 @@ class TestOutcome:
 
     def test_a_job_that_ended_says_its_numbers(self) -> None:
         assert ended(PASSED).result == PASSED
+
+    def test_a_pod_without_the_label_that_admission_guards_is_not_believed(self) -> None:
+        forged = pod("z", terminated={"exitCode": 0, "message": encode(PASSED)})
+        del forged["metadata"]["labels"]
+        seen = outcomes.outcome(made(conditions=COMPLETE), [forged])
+        assert seen.result is not None
+        assert seen.result.verdict is Verdict.ERROR
 
     def test_a_forged_pod_is_not_believed(self) -> None:
         forged = pod("z", owner="somebody-else", terminated={"exitCode": 0, "message": encode(PASSED)})

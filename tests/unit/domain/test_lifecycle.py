@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from penstock.api.v1alpha1.decisionrecord import Checkpoint
+from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.api.v1alpha1.modelstatus import Outcome, Stage
 from penstock.domain.lifecycle.decide import MATRIX, decide
 from penstock.domain.lifecycle.desired import Role, desired, next_change
@@ -20,8 +20,8 @@ CRASHED = WorkloadView(present=True, replicas=1, failure=Failure("CrashLoop", "e
 
 
 def test_matrix_has_a_cell_for_every_stage_and_event() -> None:
-    moving = {Stage.PENDING, Stage.STARTING, Stage.PROMOTING, Stage.ROLLING_BACK}
-    assert set(MATRIX) == {None, *moving}
+    ends = {Stage.STABLE, Stage.REJECTED, Stage.SUPERSEDED}
+    assert set(MATRIX) == {None, *Stage} - ends
     for stage, row in MATRIX.items():
         assert set(row) == set(Event), stage
 
@@ -236,13 +236,16 @@ def test_third_revision_while_promoting_restores_the_champion_first() -> None:
     assert state.rejected == []
 
 
-def test_candidate_lost_while_promoting_rolls_back() -> None:
+def test_candidate_lost_while_promoting_is_held_until_it_is_back() -> None:
     state, _ = settle(stable("a"), seen("b", 20, **healthy(A, B), **routed(A)))
     state, verdicts = settle(state, seen("b", 21, **{**healthy(A), **routed(B)}))
-    assert verdicts == ["RollBack"]
-    state, verdicts = settle(state, seen("b", 22, **healthy(A), **routed(A)))
-    assert verdicts == ["RolledBack"]
-    assert state.rejected[0].reason == "Unavailable"
+    assert verdicts == ["Hold"]
+    assert state.weights == {A: 100}
+    state, verdicts = settle(state, seen("b", 22, **healthy(A, B), **routed(A)))
+    assert verdicts == ["Release"]
+    assert (state.weights, state.candidate.stage) == ({B: 100}, Stage.PROMOTING)
+    state, verdicts = settle(state, seen("b", 23, **healthy(A, B), **routed(B)))
+    assert (verdicts, state.stable) == (["Promoted"], B)
 
 
 def test_going_back_to_a_warm_revision_keeps_its_pods() -> None:

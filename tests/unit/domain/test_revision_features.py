@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from penstock.api.v1alpha1.decisionrecord import CandidateState, Checkpoint
+from penstock.api.v1alpha1.checkpoint import CandidateState, Checkpoint
 from penstock.api.v1alpha1.featureset import FeatureType
 from penstock.api.v1alpha1.model import ModelSpec
 from penstock.api.v1alpha1.modelstatus import Source, Stage, Wanted

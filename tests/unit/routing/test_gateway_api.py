@@ -8,9 +8,10 @@ import pytest
 
 from penstock.domain.lifecycle.desired import Desired
 from penstock.domain.lifecycle.observed import RouteView
+from penstock.domain.shadow.marking import HEADER
 from penstock.kube.resources import HTTPROUTES, Resource
 from penstock.routing.gateway_api import GatewayRouter, Parent
-from penstock.routing.protocol import PREVIEW_HEADER, Preview, Target
+from penstock.routing.protocol import PREVIEW_HEADER, Mirror, Preview, Target
 
 Json = dict[str, Any]
 
@@ -22,9 +23,11 @@ def target(prefix: str = "/team/flight", hostnames: tuple[str, ...] = ()) -> Tar
     return Target("team", "flight", prefix, hostnames, SERVICES, 8080)
 
 
-def live(weights: dict[str, int], generation: int = 3, parents: list[Json] | None = None) -> Json:
+def live(
+    weights: dict[str, int], generation: int = 3, parents: list[Json] | None = None, mirror: Mirror | None = None
+) -> Json:
     """An HTTPRoute as the API server has it."""
-    made = ROUTER.route(target(), weights)
+    made = ROUTER.route(target(), weights, mirror=mirror)
     assert made is not None
     _, obj = made
     metadata = {"name": "flight", "namespace": "team", "generation": generation}
@@ -64,7 +67,7 @@ def test_route_at_the_root_of_a_host_rewrites_nothing() -> None:
     made = ROUTER.route(target("/", ("delay.example.com",)), {"aaaaaaaaaaaa": 100})
     assert made is not None
     assert made[1]["spec"]["hostnames"] == ["delay.example.com"]
-    assert "filters" not in made[1]["spec"]["rules"][0]
+    assert [item["type"] for item in made[1]["spec"]["rules"][0]["filters"]] == ["RequestHeaderModifier"]
 
 
 @pytest.mark.parametrize("weights", [{}, {"aaaaaaaaaaaa": 0}])
@@ -137,3 +140,54 @@ def test_preview_is_a_rule_of_its_own_that_carries_no_traffic() -> None:
 
 def test_no_route_for_a_preview_alone() -> None:
     assert ROUTER.route(target(), {}, Preview("bbbbbbbbbbbb", "secret")) is None
+
+
+def marking(rule: Json) -> Json:
+    (found,) = [item for item in rule["filters"] if item["type"] == "RequestHeaderModifier"]
+    modifier: Json = found["requestHeaderModifier"]
+    return modifier
+
+
+@pytest.mark.parametrize("prefix", ["/", "/team/flight"])
+def test_without_a_mirror_no_client_can_call_its_request_a_copy(prefix: str) -> None:
+    made = ROUTER.route(target(prefix), {"aaaaaaaaaaaa": 100}, Preview("bbbbbbbbbbbb", "secret"))
+    assert made is not None
+    for rule in made[1]["spec"]["rules"]:
+        assert marking(rule) == {"remove": [HEADER]}
+
+
+@pytest.mark.parametrize(("percent", "written"), [(100, {}), (7, {"percent": 7})])
+def test_a_mirror_marks_and_copies_what_clients_send(percent: int, written: Json) -> None:
+    made = ROUTER.route(
+        target(), {"aaaaaaaaaaaa": 100}, Preview("bbbbbbbbbbbb", "secret"), Mirror("bbbbbbbbbbbb", percent)
+    )
+    assert made is not None
+    main, preview = made[1]["spec"]["rules"]
+    assert main["backendRefs"] == [{"name": "flight-aaaaaaaaaaaa", "port": 8080, "weight": 100}]
+    assert marking(main) == {"set": [{"name": HEADER, "value": "bbbbbbbbbbbb"}]}
+    assert main["filters"][-1] == {
+        "type": "RequestMirror",
+        "requestMirror": {"backendRef": {"name": "flight-bbbbbbbbbbbb", "port": 8080}, **written},
+    }
+    assert marking(preview) == {"remove": [HEADER]}
+    assert all(item["type"] != "RequestMirror" for item in preview["filters"])
+
+
+def test_a_mirror_is_reported_and_is_no_traffic() -> None:
+    view = observed(live({"aaaaaaaaaaaa": 100}, mirror=Mirror("bbbbbbbbbbbb", 30)))
+    assert (view.weights, view.mirror) == ({"aaaaaaaaaaaa": 100}, {"bbbbbbbbbbbb": 30})
+    everything = observed(live({"aaaaaaaaaaaa": 100}, mirror=Mirror("bbbbbbbbbbbb", 100)))
+    assert everything.mirror == {"bbbbbbbbbbbb": 100}
+    assert observed(live({"aaaaaaaaaaaa": 100})).mirror == {}
+
+
+def test_a_strange_mirror_is_not_hidden() -> None:
+    obj = live({"aaaaaaaaaaaa": 100})
+    mirror = {"backendRef": {"name": "stranger"}, "fraction": {"numerator": 1, "denominator": 4}}
+    obj["spec"]["rules"][0]["filters"].append({"type": "RequestMirror", "requestMirror": mirror})
+    assert observed(obj).mirror == {"stranger": 25}
+
+
+def test_what_has_weight_gets_no_copies() -> None:
+    with pytest.raises(ValueError, match="has weight 10"):
+        ROUTER.route(target(), {"aaaaaaaaaaaa": 90, "bbbbbbbbbbbb": 10}, mirror=Mirror("bbbbbbbbbbbb", 100))

@@ -8,7 +8,7 @@ import pytest
 
 from penstock.domain.lifecycle.desired import Desired
 from penstock.domain.lifecycle.observed import RouteView
-from penstock.routing.protocol import Target
+from penstock.routing.protocol import Mirror, Target
 from penstock.routing.service import REVISION_LABEL, ServiceRouter
 
 ROUTER = ServiceRouter()
@@ -18,6 +18,11 @@ TARGET = Target("team", "flight", "/team/flight", (), {}, 8080)
 def test_there_is_no_route_object() -> None:
     assert ROUTER.route(TARGET, {"aaaaaaaaaaaa": 100}) is None
     assert (ROUTER.capabilities.weights, ROUTER.capabilities.mirror) == (False, False)
+
+
+def test_a_service_copies_nothing() -> None:
+    with pytest.raises(ValueError, match="copies no requests"):
+        ROUTER.route(TARGET, {"aaaaaaaaaaaa": 100}, mirror=Mirror("bbbbbbbbbbbb", 100))
 
 
 @pytest.mark.parametrize(

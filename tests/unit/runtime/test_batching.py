@@ -26,7 +26,7 @@ SLOW = Cost(0.1, 0.0)
 
 
 class Watched:
-    """A real backend that keeps the number of rows of every call."""
+    """A real backend that keeps the number of rows of every call, and the inputs that its engine says it answered."""
 
     is_row_wise = True
 
@@ -35,6 +35,10 @@ class Watched:
         self.inputs: tuple[TensorSpec, ...] = backend.inputs
         self.outputs: tuple[TensorSpec, ...] = backend.outputs
         self.rows: list[int] = []
+        self.seen: list[dict[str, Array]] = []
+
+    def seen_values(self, name: str) -> list[Any]:
+        return sorted(row for inputs in self.seen for row in inputs[name].tolist())
 
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         self.rows.append(len(next(iter(inputs.values()))))
@@ -44,7 +48,7 @@ class Watched:
 def watched_engine(folder: Path, monkeypatch: pytest.MonkeyPatch, cost: Cost = SHARES) -> tuple[Engine, Watched]:
     backend = Watched(load_backend("Skops", folder, read_metadata(folder)))
     monkeypatch.setattr("penstock.runtime.engine.cost_of_blank", lambda *_: cost)
-    return Engine(backend, model_name="m", revision="0123456789ab", threads=2), backend
+    return Engine(backend, model_name="m", revision="0123456789ab", threads=2, seen=backend.seen.append), backend
 
 
 def row_calls(values: Any, outputs: list[str] | None = None) -> list[Call]:
@@ -71,6 +75,7 @@ async def test_answers_are_those_of_single_requests(
         assert isinstance(found, dict)
         assert found["label"] == alone["label"]
         np.testing.assert_allclose(found["probabilities"], alone["probabilities"], rtol=0, atol=1e-15)
+    assert backend.seen_values("input") == sorted(values.tolist())
 
 
 async def test_requests_of_several_rows_and_other_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,6 +122,18 @@ async def test_a_row_that_fails_fails_alone(tmp_path: Path, monkeypatch: pytest.
     assert [isinstance(item, ValueError) for item in found] == [False, False, True, False, False]
     assert backend.rows[0] == 5
     assert "nobody" in str(found[2])
+    assert backend.seen_values("carrier") == sorted([carrier] for carrier in frame["carrier"].drop(2))
+
+
+@pytest.mark.parametrize("cost", [Cost(0.0001, 0.0001), Cost(0.1, 0.1)])
+async def test_what_is_answered_without_batches_is_seen_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cost: Cost
+) -> None:
+    engine, backend = watched_engine(models.save_skops(tmp_path, models.logistic()), monkeypatch, cost)
+    values, _ = models.numbers(3)
+    await answers(engine, row_calls(values))
+    assert backend.rows == [1, 1, 1]
+    assert backend.seen_values("input") == sorted(values.tolist())
 
 
 async def test_more_requests_than_fit_in_one_batch_while_one_runs(

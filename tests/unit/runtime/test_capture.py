@@ -1,5 +1,6 @@
 """What is counted and kept of the traffic."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def test_every_value_is_counted_where_it_belongs(values: Any, cells: int) -> Non
     capture = Capture(grids, REVISION)
     for part in np.array_split(values, 7):
         if len(part):
-            capture.note(Answer("m", REVISION, {"x": part}, {"label": np.zeros(len(part))}), "id", 0.1)
+            capture.count({"x": part})
     for grid, found in zip(grids, capture.as_json()["histograms"], strict=True):
         column = values[:, grid.column]
         assert found["below"] + sum(found["counts"]) + found["above"] == len(values)
@@ -63,7 +64,8 @@ def test_every_value_is_counted_where_it_belongs(values: Any, cells: int) -> Non
 
 
 def test_the_last_answers_are_kept() -> None:
-    capture = Capture((Grid("x", 0.0, 1.0, 1),), REVISION)
+    hundredths = itertools.count()
+    capture = Capture((Grid("x", 0.0, 1.0, 1),), REVISION, lambda: next(hundredths) / 100)
     outputs = {"label": np.array(["a", "b"], dtype=object), "scores": np.arange(20.0).reshape(2, 10)}
     for index in range(1500):
         capture.note(Answer("m", REVISION, {"x": np.zeros((2, 1))}, outputs), str(index), 0.25)
@@ -78,10 +80,22 @@ def test_the_last_answers_are_kept() -> None:
     }
 
 
+def test_of_many_answers_a_hundred_per_second_are_kept() -> None:
+    moments = itertools.count()
+    capture = Capture((Grid("x", 0.0, 1.0, 1),), REVISION, lambda: next(moments) / 1000)
+    for index in range(500):
+        capture.note(Answer("m", REVISION, {"x": np.zeros((1, 1))}, {"label": np.zeros(1)}), str(index), 0.25)
+    identifiers = [int(answer["id"]) for answer in capture.as_json()["answers"]]
+    assert len(identifiers) == 50
+    assert min(np.diff(identifiers)) >= 10
+
+
 def test_captures_add_up() -> None:
     def one(value: float, identifier: str) -> dict[str, Any]:
+        inputs = {"x": np.array([[value]])}
         capture = Capture((Grid("x", 0.0, 1.0, 2),), REVISION)
-        capture.note(Answer("m", REVISION, {"x": np.array([[value]])}, {"y": np.array([1])}), identifier, 0.0)
+        capture.count(inputs)
+        capture.note(Answer("m", REVISION, inputs, {"y": np.array([1])}), identifier, 0.0)
         return capture.as_json()
 
     total = merged([one(0.1, "a"), one(0.7, "b"), one(-5.0, "c")])

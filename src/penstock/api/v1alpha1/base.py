@@ -92,6 +92,8 @@ class Crd:
     """What the API server writes into status on create."""
     selectable: tuple[str, ...] = field(default=())
     """JSON paths that a field selector may name."""
+    scope: str = "Namespaced"
+    """Namespaced or Cluster."""
 
 
 class ApiObject(ApiType):

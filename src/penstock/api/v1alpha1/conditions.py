@@ -22,6 +22,9 @@ class ConditionType(StrEnum):
     VALID = "Valid"
     FRESH = "Fresh"
     FEATURES_CHANGED = "FeaturesChanged"
+    CANDIDATE_READY = "CandidateReady"
+    APPROVED = "Approved"
+    DEGRADED = "Degraded"
 
 
 class ConditionStatus(StrEnum):
@@ -59,6 +62,20 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     SMOKE_FAILED = "SmokeFailed"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
+
+    SHADOW = "Shadow"
+    CANARY = "Canary"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    SHADOW_HARM = "ShadowHarm"
+    CANARY_HARM = "CanaryHarm"
+    REJECTED = "Rejected"
+    ROLLED_BACK = "RolledBack"
+    NOT_APPROVED = "NotApproved"
+    EVIDENCE_MISSING = "EvidenceMissing"
+    TOO_LITTLE_TRAFFIC = "TooLittleTraffic"
+    FROZEN = "Frozen"
+    HELD = "Held"
+    FAILED_OVER = "FailedOver"
 
     ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
     GATEWAY_MISSING = "GatewayMissing"
@@ -100,8 +117,43 @@ class Reason(StrEnum):
     VALIDATION_TIMEOUT = "ValidationTimeout"
     VALIDATION_ERROR = "ValidationError"
 
+    EVALUATING = "Evaluating"
+    GATE_READY = "GateReady"
+    GATE_MISSING = "GateMissing"
+    GATE_PASSED = "GatePassed"
+    GATE_FAILED = "GateFailed"
+    GATE_INCONCLUSIVE = "GateInconclusive"
+    GATE_NO_DATA = "GateNoData"
+    HOLDOUT_MISSING = "HoldoutMissing"
+    HOLDOUT_NOT_VALID = "HoldoutNotValid"
+    HOLDOUT_PENDING = "HoldoutPending"
+    HOLDOUT_IS_TRAINING_DATA = "HoldoutIsTrainingData"
+    LABEL_MISSING = "LabelMissing"
+    COLUMN_MISSING = "ColumnMissing"
+    METRIC_NOT_FINITE = "MetricNotFinite"
+    WRONG_REVISION = "WrongRevision"
+    PREDICTIONS_FAILED = "PredictionsFailed"
+    RESULT_TOO_LARGE = "ResultTooLarge"
+    EVALUATION_TIMEOUT = "EvaluationTimeout"
+    EVALUATION_ERROR = "EvaluationError"
+
 
 SENTENCES: dict[Reason, str] = {
+    Reason.SHADOW: "{subject} answers copies of live requests, which are compared",
+    Reason.CANARY: "{subject} gets a share of the traffic and is compared with the stable revision",
+    Reason.AWAITING_APPROVAL: "{subject} waits for approval; look at the evidence: kubectl penstock status",
+    Reason.SHADOW_HARM: "{subject} answers live requests otherwise than its holdout let expect; it is quarantined",
+    Reason.CANARY_HARM: "{subject} did harm under live traffic; it is quarantined",
+    Reason.REJECTED: "{subject} was rejected by a person; it is quarantined until somebody releases it",
+    Reason.ROLLED_BACK: "{subject} was taken back by a person; it is quarantined until somebody releases it",
+    Reason.NOT_APPROVED: "{subject} was not approved in time; ask for it again with kubectl penstock retry",
+    Reason.EVIDENCE_MISSING: "Nothing can be measured about {subject}; bring the source of the numbers back",
+    Reason.TOO_LITTLE_TRAFFIC: (
+        "{subject} gets too little traffic to be judged before its deadline; give it more, or promote it by hand"
+    ),
+    Reason.FROZEN: "{subject} gets no more traffic during a freeze of spec.rollout.freeze",
+    Reason.HELD: "{subject} gets no traffic until enough of its pods are ready",
+    Reason.FAILED_OVER: "The fallback revision serves, since no pod of {subject} is ready",
     Reason.PENDING: "{subject} waits for the operator to look at it",
     Reason.DEPLOYING: "{subject} is starting",
     Reason.PROGRESSING: "{subject} is on its way to serving",
@@ -205,6 +257,41 @@ SENTENCES: dict[Reason, str] = {
         "The validation of {subject} took too long; raise spec.validation.deadlineSeconds or its resources"
     ),
     Reason.VALIDATION_ERROR: "The validation of {subject} ended without a result; see the logs of its Job",
+    Reason.EVALUATING: "{subject} is being evaluated by its gates",
+    Reason.GATE_READY: "{subject} can be used",
+    Reason.GATE_MISSING: (
+        "{subject} waits for an EvaluationGate that does not exist; create it or correct spec.rollout.gates"
+    ),
+    Reason.GATE_PASSED: "{subject} met what its gate demands",
+    Reason.GATE_FAILED: "{subject} does not meet what a gate demands; see the numbers, train it again and push it",
+    Reason.GATE_INCONCLUSIVE: (
+        "The held-out rows are too few to tell whether {subject} meets what a gate demands; bring more rows"
+    ),
+    Reason.GATE_NO_DATA: "What a gate demands of {subject} could not be measured; see what is missing",
+    Reason.HOLDOUT_MISSING: (
+        "The FeatureSet of {subject} does not exist; create it or correct spec.dataset.featureSetRef"
+    ),
+    Reason.HOLDOUT_NOT_VALID: (
+        "The held-out rows of {subject} are not valid; see kubectl describe featureset and mend the data"
+    ),
+    Reason.HOLDOUT_PENDING: "{subject} waits until its held-out rows have been validated",
+    Reason.HOLDOUT_IS_TRAINING_DATA: (
+        "The held-out rows are the ones that {subject} was trained on; name others in the gate's spec.dataset"
+    ),
+    Reason.LABEL_MISSING: "{subject} does not say which column has the right answers; set spec.label.column",
+    Reason.COLUMN_MISSING: (
+        "The held-out rows lack a column that the gate of {subject} names; correct the gate or bring the column"
+    ),
+    Reason.METRIC_NOT_FINITE: "A metric of {subject} is no finite number, which is never a pass; see the report",
+    Reason.WRONG_REVISION: "Another revision than {subject} answered the evaluation; it is tried again",
+    Reason.PREDICTIONS_FAILED: (
+        "{subject} did not answer all held-out rows; see the logs of its pods, the evaluation is tried again"
+    ),
+    Reason.RESULT_TOO_LARGE: "The evaluation of {subject} has more numbers than fit into its answer; use two gates",
+    Reason.EVALUATION_TIMEOUT: (
+        "The evaluation of {subject} took too long; raise the gate's spec.timeoutSeconds or resources, or set maxRows"
+    ),
+    Reason.EVALUATION_ERROR: "The evaluation of {subject} ended without a result; see the logs of its Job",
 }
 """The sentence of each reason; {subject} is a revision, the Model or the dataset. It says what a person can do."""
 

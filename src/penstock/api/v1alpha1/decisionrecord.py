@@ -8,79 +8,24 @@ import rfc8785
 from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema
 
 from penstock.api.v1alpha1.base import ApiObject, ApiType, Column, Crd
+from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.api.v1alpha1.fields import (
     IMMUTABLE,
     CamelCaseWord,
     Hash,
-    Message,
     ModelName,
-    Revision,
     Sequence,
     Text,
     Timestamp,
     Uid,
     cel,
 )
-from penstock.api.v1alpha1.modelstatus import HistoryEntry, Stage, Wanted
 
 
 def _free_object(max_properties: int) -> WithJsonSchema:
     return WithJsonSchema(
         {"type": "object", "maxProperties": max_properties, "x-kubernetes-preserve-unknown-fields": True}
     )
-
-
-class PreviousRevision(ApiType):
-    """A former stable revision that is still kept."""
-
-    revision: Revision
-    full_until: Timestamp
-    """Until when it keeps all its pods."""
-    warm_until: Timestamp
-    """Until when it keeps its warm pods."""
-
-
-class Reversal(ApiType):
-    """Why a candidate that had traffic is taken back."""
-
-    reason: CamelCaseWord
-    message: Message = ""
-
-
-class CandidateState(ApiType):
-    """The revision under way."""
-
-    revision: Revision
-    stage: Stage
-    since: Timestamp
-    """When it entered the stage; moved on by the time it was paused, which does not count."""
-    attempt: Annotated[int, Field(ge=1)] = 1
-    paused_since: Timestamp | None = None
-    reversal: Reversal | None = None
-
-
-class RejectedRevision(ApiType):
-    """A revision that was refused, and whether it needs a named release to come back."""
-
-    revision: Revision
-    reason: CamelCaseWord
-    message: Message = ""
-    quarantined: bool = False
-    at: Timestamp
-
-
-class Checkpoint(ApiType):
-    """The whole state of a Model after a decision: the newest record alone rebuilds the status."""
-
-    wanted: Wanted | None = None
-    stable: Revision | None = None
-    previous: list[PreviousRevision] = Field(default_factory=list)
-    candidate: CandidateState | None = None
-    weights: dict[Revision, Annotated[int, Field(ge=0, le=100)]] = Field(default_factory=dict)
-    """Percent of the traffic by revision."""
-    rejected: list[RejectedRevision] = Field(default_factory=list)
-    history: list[HistoryEntry] = Field(default_factory=list)
-    """How the last rollouts ended, the newest first."""
 
 
 class Decision(ApiType):

@@ -12,9 +12,12 @@ from penstock.api.v1alpha1.fields import (
     SET,
     WRITTEN,
     Count,
+    Decimal,
     Digest,
+    Fraction,
     LongText,
     ObjectName,
+    PositiveDecimal,
     cel,
     explained,
     list_map,
@@ -51,30 +54,6 @@ ColumnName = Annotated[
         json_schema_extra=explained(
             "a column's name has letters, digits, '_', '-' and '.' only and starts with a letter or '_'"
         ),
-    ),
-]
-
-Decimal = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=48,
-        pattern="^-?[0-9]{1,20}([.][0-9]{1,20})?([eE][-+]?[0-9]{1,2})?$",
-        json_schema_extra=explained('a number is written as text, such as "0", "-1.5" or "6e3"'),
-    ),
-]
-
-PositiveDecimal = Annotated[
-    Decimal, Field(json_schema_extra=cel(("double(self) > 0.0", "the number is larger than 0")))
-]
-
-Fraction = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=12,
-        pattern="^(0([.][0-9]{1,9})?|1([.]0{1,9})?)$",
-        json_schema_extra=explained('a fraction is written as text from "0" to "1", such as "0.01"'),
     ),
 ]
 

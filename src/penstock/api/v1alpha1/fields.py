@@ -40,7 +40,8 @@ def _to_whole_second(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(microsecond=0)
 
 
-def _rfc3339(moment: datetime) -> str:
+def rfc3339(moment: datetime) -> str:
+    """Return a moment as the API writes it: UTC, whole seconds."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -49,7 +50,7 @@ def _integer_to_text(value: Any) -> Any:
 
 
 Timestamp = Annotated[
-    AwareDatetime, AfterValidator(_to_whole_second), PlainSerializer(_rfc3339, return_type=str, when_used="json")
+    AwareDatetime, AfterValidator(_to_whole_second), PlainSerializer(rfc3339, return_type=str, when_used="json")
 ]
 """A moment in UTC, in whole seconds."""
 
@@ -159,3 +160,27 @@ Quantity = Annotated[
     ),
 ]
 """A Kubernetes quantity such as 500m, 2 or 1Gi; integers are read as text."""
+
+Decimal = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=48,
+        pattern="^-?[0-9]{1,20}([.][0-9]{1,20})?([eE][-+]?[0-9]{1,2})?$",
+        json_schema_extra=explained('a number is written as text, such as "0", "-1.5" or "6e3"'),
+    ),
+]
+
+PositiveDecimal = Annotated[
+    Decimal, Field(json_schema_extra=cel(("double(self) > 0.0", "the number is larger than 0")))
+]
+
+Fraction = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=12,
+        pattern="^(0([.][0-9]{1,9})?|1([.]0{1,9})?)$",
+        json_schema_extra=explained('a fraction is written as text from "0" to "1", such as "0.01"'),
+    ),
+]

@@ -11,15 +11,16 @@ from penstock.api.v1alpha1.fields import (
     MODEL_NAME_MESSAGE,
     MODEL_NAME_PATTERN,
     SET,
-    WRITTEN,
     Digest,
     LongText,
     NamespaceName,
     ObjectName,
+    Revision,
     cel,
     explained,
 )
 from penstock.api.v1alpha1.modelstatus import ModelStatus
+from penstock.api.v1alpha1.rollout import Rollout
 from penstock.api.v1alpha1.serving import Serving
 
 
@@ -167,35 +168,6 @@ class Route(ApiType):
     """The path under which the Model answers; /NAMESPACE/MODEL if absent."""
 
 
-class Rollout(ApiType):
-    """How a new revision replaces the one that serves."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                "!has(self.rollbackFullSeconds) || self.rollbackFullSeconds <= self.rollbackWindowSeconds",
-                "rollbackFullSeconds must not be longer than rollbackWindowSeconds (86400 if not set)",
-            )
-        )
-    )
-
-    stage_deadline_seconds: Annotated[int, Field(ge=30, le=86400, json_schema_extra=WRITTEN)] = 600
-    """How many seconds a new revision may stay in one stage before it is rejected."""
-    rollback_window_seconds: Annotated[int, Field(ge=0, le=2_592_000, json_schema_extra=WRITTEN)] = 86400
-    """How many seconds after a promotion the previous revision is kept for a fast way back."""
-    rollback_full_seconds: Annotated[int, Field(ge=0, le=2_592_000)] | None = None
-    """How many seconds of that window the previous revision keeps all its pods; 600 or the window if absent."""
-    warm_replicas: Annotated[int, Field(ge=0, le=100, json_schema_extra=WRITTEN)] = 1
-    """How many pods the previous revision keeps for the rest of the window."""
-
-    @property
-    def full_seconds(self) -> int:
-        """The rollbackFullSeconds in force."""
-        if self.rollback_full_seconds is None:
-            return min(600, self.rollback_window_seconds)
-        return self.rollback_full_seconds
-
-
 class FeatureSetRef(ApiType):
     """A FeatureSet of the same namespace."""
 
@@ -210,6 +182,13 @@ class Features(ApiType):
     """The FeatureSet: no revision rolls out while its data is not valid, and requests are checked against it."""
 
 
+class Fallback(ApiType):
+    """The revision that takes over while the stable one has no pod that is ready."""
+
+    revision: Revision
+    """The revision; it was stable once and keeps warmReplicas pods."""
+
+
 class ModelSpec(ApiType):
     """What the owner of a Model declares."""
 
@@ -219,7 +198,13 @@ class ModelSpec(ApiType):
                 "self.artifact.format != 'Custom'"
                 " || (has(self.serving) && has(self.serving.runtime) && self.serving.runtime == 'Custom')",
                 "artifact.format: Custom needs serving.runtime: Custom",
-            )
+            ),
+            (
+                "!has(self.card) || !has(self.card.risk) || self.card.risk != 'High'"
+                " || (has(self.rollout) && has(self.rollout.approval) && has(self.rollout.approval.required)"
+                " && self.rollout.approval.required && has(self.rollout.gates) && self.rollout.gates.size() > 0)",
+                "a Model with risk: High needs rollout.gates and rollout.approval.required: true",
+            ),
         )
     )
 
@@ -237,6 +222,8 @@ class ModelSpec(ApiType):
     """How clients reach the Model."""
     rollout: Rollout = Field(default_factory=Rollout)
     """How a new revision replaces the one that serves."""
+    fallback: Fallback | None = None
+    """The revision that takes over while the stable one has no pod that is ready."""
     suspend: bool = False
     """Freezes the rollout; traffic stays as it is."""
 

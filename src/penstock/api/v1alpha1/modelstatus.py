@@ -3,7 +3,8 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, JsonValue
+from pydantic.config import JsonDict
 
 from penstock.api.v1alpha1.base import ApiType
 from penstock.api.v1alpha1.conditions import Condition
@@ -11,17 +12,23 @@ from penstock.api.v1alpha1.fields import (
     ATOMIC,
     MAX_SAFE_INTEGER,
     CamelCaseWord,
+    Count,
     Digest,
     Hash,
     Message,
+    ObjectName,
     ReplicaCount,
     Revision,
     Sequence,
+    Text,
     Timestamp,
     list_map,
 )
 
 HISTORY_LIMIT = 10
+FREE: JsonDict = {"additionalProperties": True}
+Number = Annotated[str, Field(max_length=32)]
+"""A number as text, rounded for people."""
 
 
 class Stage(StrEnum):
@@ -29,6 +36,10 @@ class Stage(StrEnum):
 
     PENDING = "Pending"
     STARTING = "Starting"
+    EVALUATING = "Evaluating"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    SHADOW = "Shadow"
+    CANARY = "Canary"
     PROMOTING = "Promoting"
     STABLE = "Stable"
     ROLLING_BACK = "RollingBack"
@@ -40,6 +51,7 @@ class Source(StrEnum):
     """What asked for the wanted revision."""
 
     SPEC = "Spec"
+    ROLLBACK = "Rollback"
 
 
 class Outcome(StrEnum):
@@ -55,6 +67,7 @@ class Role(StrEnum):
 
     STABLE = "Stable"
     CANDIDATE = "Candidate"
+    FALLBACK = "Fallback"
 
 
 class Wanted(ApiType):
@@ -63,11 +76,13 @@ class Wanted(ApiType):
     revision: Revision
     """The revision that should serve."""
     source: Source
-    """What asked for it: Spec is a change of the Model's spec."""
+    """What asked for it: Spec is a change of the Model's spec, Rollback a way back to a former revision."""
     spec_hash: Hash
     """The hash of the parts of the spec that change an answer, at that moment."""
     at: Timestamp
     """When it was asked for."""
+    requested_by: Text | None = None
+    """Who asked for it, where that is known."""
 
 
 class ServedRevision(ApiType):
@@ -83,15 +98,82 @@ class ServedRevision(ApiType):
     """How many of its pods are ready."""
 
 
+class GateStatus(ApiType):
+    """What a gate says about the candidate."""
+
+    name: ObjectName
+    """The EvaluationGate."""
+    verdict: CamelCaseWord
+    """Pass, Fail, Inconclusive, NoData, NotApplicable or Error; Pending while nothing is known."""
+    message: Message = ""
+    """The numbers in one sentence, or what it waits for."""
+    report_digest: Hash | None = None
+    """The digest of the full report in the artifact store."""
+
+
+class AnalysisStatus(ApiType):
+    """One comparison of the candidate with the stable revision; numbers are text."""
+
+    name: Annotated[str, Field(min_length=1, max_length=40)]
+    """The name of the comparison."""
+    champion: Number | None = None
+    """The value of the stable revision."""
+    candidate: Number | None = None
+    """The value of the candidate."""
+    difference: Number | None = None
+    """Candidate less stable revision."""
+    lower: Number | None = None
+    """The lower end of what the difference may be."""
+    upper: Number | None = None
+    """The upper end of what the difference may be."""
+    n: Count = 0
+    """How many requests of the candidate it rests on."""
+    log_e: Number | None = None
+    """The evidence of harm, as the logarithm of an e-value."""
+    verdict: CamelCaseWord
+    """Pass, Fail, Inconclusive or NoData."""
+    source: CamelCaseWord | None = None
+    """Where the numbers come from."""
+
+
+class ShadowStatus(ApiType):
+    """How the candidate's answers to copied requests compare."""
+
+    pairs: Count = 0
+    """How many answers were compared."""
+    disagreements: Count = 0
+    """How many of them differ."""
+    expected: Number | None = None
+    """The fraction that the gate's holdout lets expect."""
+    excess: Number | None = None
+    """How much larger the fraction is than expected."""
+    verdict: CamelCaseWord
+    """Pass, Fail, Inconclusive or NoData."""
+
+
 class CandidateRevision(ServedRevision):
     """The revision on its way to serving."""
 
     stage: Stage
     """How far it has come."""
+    step: Annotated[str, Field(max_length=16)] | None = None
+    """Which step of the canary, such as 2/3."""
     since: Timestamp
-    """When it entered that stage."""
+    """When it entered that stage or step."""
+    deadline: Timestamp | None = None
+    """When it is taken back if it is still there; absent while that clock stands still."""
     waiting_for: Message | None = None
     """What it waits for."""
+    eta: Timestamp | None = None
+    """When that is expected at the present rate; absent where nobody knows."""
+    evidence_digest: Hash | None = None
+    """What an approval has to name: the digest of the evidence."""
+    approvals: Annotated[list[Text], Field(max_length=10, json_schema_extra=ATOMIC)] = Field(default_factory=list)
+    """Who has approved it."""
+    gates: Annotated[list[GateStatus], Field(max_length=8, json_schema_extra=list_map("name"))] = Field(
+        default_factory=list
+    )
+    """What its gates say."""
 
 
 class Traffic(ApiType):
@@ -103,6 +185,8 @@ class Traffic(ApiType):
     """Whether it is the stable revision or the candidate."""
     weight: Annotated[int, Field(ge=0, le=100)]
     """The share in percent, as applied."""
+    mirror_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    """How many of 100 requests it gets a copy of, as applied."""
 
 
 class HistoryEntry(ApiType):
@@ -152,6 +236,16 @@ class ModelStatus(ApiType):
         default_factory=list
     )
     """The share of requests that each revision gets, as applied."""
+    analysis: Annotated[list[AnalysisStatus], Field(max_length=8, json_schema_extra=list_map("name"))] = Field(
+        default_factory=list
+    )
+    """How the candidate compares with the stable revision under live traffic."""
+    shadow: ShadowStatus | None = None
+    """How the candidate's answers to copied requests compare."""
+    tests: Annotated[dict[str, JsonValue] | None, Field(max_length=32, json_schema_extra=FREE)] = None
+    """The state from which the operator goes on comparing after a restart; for programs."""
+    burstiness: Annotated[dict[str, JsonValue] | None, Field(max_length=32, json_schema_extra=FREE)] = None
+    """How bursty the stable revision's errors are: sums for the comparison; for programs."""
     replicas: ReplicaCount | None = None
     """How many pods the stable revision has; read by the scale subresource."""
     selector: Annotated[str, Field(max_length=512)] | None = None

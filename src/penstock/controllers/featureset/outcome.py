@@ -41,9 +41,17 @@ def run_of(job: Json) -> ValidationRun:
 
 
 def outcome(job: Json, pods: Iterable[Json]) -> Outcome:
-    """Describe a Job by itself and by the pods that the Job controller made for it, and no others."""
+    """Describe a Job by itself and by the pods that the Job controller made for it, and no others.
+
+    Both their owner and their label prove it: admission guards pods with that label, and no other.
+    """
     own = sorted(
-        (pod for pod in pods if (controller_of(pod) or {}).get("uid") == uid_of(job)),
+        (
+            pod
+            for pod in pods
+            if (controller_of(pod) or {}).get("uid") == uid_of(job)
+            and (pod["metadata"].get("labels") or {}).get(jobs.JOB_LABEL) == jobs.VALIDATE
+        ),
         key=lambda pod: (pod["metadata"].get("creationTimestamp", ""), pod["metadata"]["name"]),
     )
     ended = next((item for item in _conditions(job) if item["type"] in ("Complete", "Failed")), None)

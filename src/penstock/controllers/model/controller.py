@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from penstock.api.v1alpha1.base import API_VERSION
+from penstock.api.v1alpha1.checkpoint import CandidateState, Checkpoint
 from penstock.api.v1alpha1.conditions import Reason, describe
 from penstock.api.v1alpha1.decisionrecord import DecisionRecordSpec
 from penstock.api.v1alpha1.model import Model
+from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.controllers.config import OperatorConfig
 from penstock.controllers.model import revisions
 from penstock.controllers.model import scope as scopes
 from penstock.controllers.model import status as statuses
+from penstock.controllers.model.commands import Commands
 from penstock.controllers.model.effects import Effects, RevisionLost
+from penstock.controllers.model.evidence import Evidence
 from penstock.controllers.model.gateways import Gateways, GatewayView, parent_of
 from penstock.controllers.model.log import DecisionLog, Identity, StateLostError
 from penstock.controllers.model.pace import Pace
 from penstock.controllers.model.parsed import Parsed
 from penstock.controllers.model.prober import ModelKey, Prober
+from penstock.controllers.model.rollout import Plans
 from penstock.controllers.model.scope import Scope
 from penstock.controllers.resources import MODELS
-from penstock.domain.lifecycle.classify import deadline_of
+from penstock.domain.lifecycle import freeze
+from penstock.domain.lifecycle.classify import approval_deadline, deadline_of
 from penstock.domain.lifecycle.decide import Commit, decide
 from penstock.domain.lifecycle.desired import next_change
 from penstock.domain.lifecycle.observed import Blocker
@@ -69,6 +75,8 @@ class ModelController:
         prober: Prober,
         events: EventRecorder,
         config: OperatorConfig,
+        evidence: Evidence,
+        commands: Commands,
         clock: Callable[[], datetime] = utc_now,
         policies_wrong: Callable[[], str] = str,
     ) -> None:
@@ -80,6 +88,9 @@ class ModelController:
         self._config = config
         self._clock = clock
         self._policies_wrong = policies_wrong
+        self._evidence = evidence
+        self._commands = commands
+        self._plans = Plans(cache)
         self._effects = Effects(client, cache, applier, config)
         self._gateways = Gateways(client, config.gateway)
         self._parsed = Parsed()
@@ -115,11 +126,11 @@ class ModelController:
         gateway = await self._gateways.view(parent) if parent else None
         router: Router = GatewayRouter(parent) if parent else ServiceRouter()
         head = self._log.head(identity.uid)
-        scope = self._load(model, head, router, gateway)
+        scope = await self._load(model, head, router, gateway)
         lost = ""
         if scope.highest_sequence > (head.sequence if head else 0):
             head, lost = await self._catch_up(identity, scope)
-            scope = self._load(model, head, router, gateway)
+            scope = await self._load(model, head, router, gateway)
         if lost:
             await self._write_status(scope, head, lost)
             return BLOCKED_SECONDS
@@ -127,28 +138,30 @@ class ModelController:
             commit = decide(head.result if head else None, scope.seen)
             if commit is None:
                 break
-            if await self._log.append(identity, commit, self._clock()):
+            if await self._log.append(identity, commit, scope.seen, self._clock()):
                 self._tell(model, commit)
             head = self._log.head(identity.uid)
-            scope = self._load(model, head, router, gateway)
+            scope = await self._load(model, head, router, gateway)
         else:
             raise RuntimeError(f"{identity.namespace}/{identity.name}: decisions do not come to an end")
         if head is not None:
             lost = await self._make_so(key, scope, head)
             if key in self._obstacles:
-                scope = self._load(model, head, router, gateway)
+                scope = await self._load(model, head, router, gateway)
             elif not self._cache.caught_up(self._written.get(key, ())):
                 return BEHIND_SECONDS  # status describes what is there: it waits for the watch to show our writes
         held = await self._write_status(scope, head, lost)
         if head is not None:
+            await self._commands.answer(identity, head.result, self._clock())
             await revisions.show(self._applier, self._cache, identity, head.result, scope.seen.workloads)
         return self._next_look(scope, head, held, bool(lost))
 
-    def _load(
+    async def _load(
         self, model: Model, head: DecisionRecordSpec | None, router: Router, gateway: GatewayView | None
     ) -> Scope:
         key = (model.metadata.namespace, model.metadata.name)
-        return scopes.load(
+        now = self._clock()
+        scope = scopes.load(
             model,
             head.result if head else None,
             self._cache,
@@ -157,8 +170,11 @@ class ModelController:
             router,
             gateway,
             self._hindrances(key),
-            self._clock(),
+            self._plans.of(model),
+            head.sequence if head else 0,
+            now,
         )
+        return scope.with_evidence(await self._evidence.look(scope, head.result if head else Checkpoint(), now))
 
     def _hindrances(self, key: ModelKey) -> tuple[Blocker, ...]:
         """What stands in the way of this Model beside what can be seen of it: the gravest first."""
@@ -237,7 +253,10 @@ class ModelController:
             waits.append(ASKING_SECONDS)
         if scope.seen.blockers or (scope.identity.namespace, scope.identity.name) in self._obstacles:
             waits.append(BLOCKED_SECONDS)
-        moments = [deadline_of(head.result, scope.seen), next_change(head.result, scope.seen.now)]
+        moments = [deadline_of(head.result, scope.seen), next_change(head.result, scope.seen.now), scope.gathered.again]
+        candidate = head.result.candidate
+        if candidate is not None:
+            moments += [approval_deadline(candidate), *_steps_end(candidate), *_freezes(scope)]
         waits += [(moment - scope.seen.now).total_seconds() for moment in moments if moment and moment > scope.seen.now]
         return min(waits) + 0.01 if waits else None
 
@@ -252,8 +271,24 @@ class ModelController:
 
     def _forget(self, key: ModelKey, obj: Json | None) -> None:
         self._prober.forget(key)
+        self._evidence.forget(key)
         self._pace.settle(key)
         self._written.pop(key, None)
         self._obstacles.pop(key, None)
         if obj is not None:
             self._log.forget(obj["metadata"]["uid"])
+
+
+def _steps_end(candidate: CandidateState) -> Iterator[datetime]:
+    """When the present canary step has lasted as long as it has to."""
+    canary = candidate.plan.canary if candidate.plan else None
+    if canary is not None and candidate.applied_at is not None and candidate.stage is Stage.CANARY:
+        yield candidate.applied_at + timedelta(seconds=canary.steps[candidate.step].min_seconds)
+
+
+def _freezes(scope: Scope) -> Iterator[datetime]:
+    """When the freeze that is on ends, or the next one begins."""
+    freezes = scope.model.spec.rollout.freeze
+    ends = freeze.end_of_freeze(freezes, scope.seen.now) or freeze.next_begin(freezes, scope.seen.now)
+    if ends is not None and ends.year < datetime.max.year:
+        yield ends

@@ -21,8 +21,8 @@ from penstock.kube.applier import Applier
 from penstock.kube.cache import Cache
 from penstock.kube.client import KubeClient
 from penstock.kube.errors import AlreadyExists, NotFound
-from penstock.kube.resources import DEPLOYMENTS, SERVICES, ObjectKey, Resource, key_of, uid_of
-from penstock.routing.protocol import Preview, Target
+from penstock.kube.resources import DEPLOYMENTS, JOBS, SERVICES, ObjectKey, Resource, key_of, uid_of
+from penstock.routing.protocol import Mirror, Preview, Target
 
 Json = dict[str, Any]
 
@@ -66,6 +66,7 @@ class Effects:
         await self._apply_together(scope, head, self._workloads(scope, head, wanted, revisions), written)
         for kind, obj in self._traffic(scope, wanted, revisions):
             await self._apply(scope, head, kind, obj, written)
+        await self._evaluate(scope, written)
         await self._retire(scope, wanted)
         if lost:
             raise RevisionLost(lost)
@@ -140,8 +141,10 @@ class Effects:
         target = Target(scope.identity.namespace, model, scope.target.prefix, scope.target.hostnames, services, port)
         preview = None
         if wanted.preview is not None:
-            preview = Preview(wanted.preview, names.preview_token(scope.identity.uid, wanted.preview))
-        route = scope.router.route(target, wanted.weights, preview)
+            token = names.preview_token(scope.identity.uid, wanted.preview, wanted.weights)
+            preview = Preview(wanted.preview, token)
+        mirror = next((Mirror(revision, percent) for revision, percent in wanted.mirror.items()), None)
+        route = scope.router.route(target, wanted.weights, preview, mirror)
         if route is not None:
             kind, obj = route
             obj["metadata"]["labels"] = names.labels(model)
@@ -202,9 +205,20 @@ class Effects:
                 return unchanged
         return _with_sequence(obj, sequence)
 
+    async def _evaluate(self, scope: Scope, written: set[ObjectKey]) -> None:
+        """Make the evaluation Jobs that are due; those whose results stand in the log go."""
+        for job in scope.gathered.jobs:
+            applied = await self._applier.apply(JOBS, job, owner_uid=scope.identity.uid)
+            if applied.changed:
+                written.add(key_of(JOBS, job))
+        for job in scope.gathered.gone:
+            meta = job["metadata"]
+            await self._applier.delete(JOBS, meta["namespace"], meta["name"], uid=uid_of(job))
+
     async def _retire(self, scope: Scope, wanted: Desired) -> None:
         """Delete pods and Services of revisions that are not wanted and that no live route names."""
         keep = {workload.revision for workload in wanted.workloads} | set(scope.seen.route.weights)
+        keep |= set(scope.seen.route.mirror)
         routed = scope.router.route(scope.target, wanted.weights)
         for kind, child in scope.children:
             meta = child["metadata"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.api.v1alpha1.conditions import ConditionStatus, ConditionType, Reason, describe, find_condition
-from penstock.api.v1alpha1.decisionrecord import Checkpoint
 from penstock.api.v1alpha1.featureset import FeatureSet
 from penstock.api.v1alpha1.model import Model
 from penstock.api.v1alpha1.modelrevision import FeatureSnapshot

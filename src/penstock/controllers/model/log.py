@@ -15,7 +15,9 @@ from penstock.api.v1alpha1.decisionrecord import Decision, DecisionRecordSpec, s
 from penstock.controllers.model import names
 from penstock.controllers.resources import DECISIONRECORDS
 from penstock.domain.audit import broken_link
+from penstock.domain.lifecycle import replay
 from penstock.domain.lifecycle.decide import Commit
+from penstock.domain.lifecycle.observed import Observed
 from penstock.kube.client import KubeClient
 from penstock.kube.errors import AlreadyExists
 
@@ -50,7 +52,7 @@ class DecisionLog:
         head = self._heads.get(obj["spec"]["modelUID"])
         if head is not None and obj["spec"]["sequence"] <= head.sequence:
             return False
-        record = DecisionRecordSpec.model_validate(obj["spec"])
+        record = _head(obj["spec"])
         self._heads[record.model_uid] = record
         return True
 
@@ -67,22 +69,27 @@ class DecisionLog:
 
         Raises StateLostError if the chain is broken.
         """
-        objects, _ = await self._client.list(
-            DECISIONRECORDS, model.namespace, label_selector=f"{names.MODEL_UID_LABEL}={model.uid}"
-        )
-        specs = sorted((obj["spec"] for obj in objects), key=lambda spec: int(spec["sequence"]))
+        specs = await self.read(model)
         broken = broken_link(specs)
         if broken:
             raise StateLostError(broken)
         self._heads.pop(model.uid, None)
         if specs:
-            self._heads[model.uid] = DecisionRecordSpec.model_validate(specs[-1])
+            self._heads[model.uid] = _head(specs[-1])
         return self.head(model.uid)
 
-    async def append(self, model: Identity, commit: Commit, now: datetime) -> bool:
+    async def read(self, model: Identity) -> list[Json]:
+        """Return the specs of all records of a Model that are there, oldest first."""
+        objects, _ = await self._client.list(
+            DECISIONRECORDS, model.namespace, label_selector=f"{names.MODEL_UID_LABEL}={model.uid}"
+        )
+        return sorted((obj["spec"] for obj in objects), key=lambda spec: int(spec["sequence"]))
+
+    async def append(self, model: Identity, commit: Commit, seen: Observed, now: datetime) -> bool:
         """Write a decision as the next record. False: somebody else wrote that number first.
 
-        Then the stored record is the truth, whoever wrote it: it is taken as the head and the
+        `seen`: what the decision looked at; with it the decision can be taken again years later.
+        If False, the stored record is the truth, whoever wrote it: it is taken as the head and the
         caller has to decide again. An error of the API server leaves the head as it was; if the
         write did get through, the next attempt meets it as such a stored record.
         """
@@ -94,9 +101,16 @@ class DecisionLog:
                 sequence=head.sequence + 1 if head else 1,
                 previous_hash=head.hash if head else None,
                 time=now,
-                actor=ACTOR,
+                actor=commit.user or ACTOR,
                 rule=commit.rule,
-                inputs={**commit.inputs, "message": commit.message},
+                requested_by=_requester(head, commit),
+                origin=_origin(head, commit),
+                inputs={
+                    **commit.inputs,
+                    "message": commit.message,
+                    replay.RULES: replay.RULES_VERSION,
+                    replay.SEEN: replay.facts(seen),
+                },
                 verdict=commit.verdict.value,
                 result=commit.result,
             )
@@ -119,3 +133,23 @@ class DecisionLog:
             self.observe(await self._client.get(DECISIONRECORDS, model.namespace, name))
             return False
         return True
+
+
+def _head(spec: Json) -> DecisionRecordSpec:
+    """Return a record as it is kept in memory: what its decision looked at is read from the cluster if it is needed."""
+    return DecisionRecordSpec.model_validate({**spec, "inputs": {}})
+
+
+def _changes_wanted(head: DecisionRecordSpec | None, commit: Commit) -> bool:
+    before = head.result.wanted if head else None
+    return commit.result.wanted != before
+
+
+def _requester(head: DecisionRecordSpec | None, commit: Commit) -> str | None:
+    wanted = commit.result.wanted
+    return wanted.requested_by if wanted is not None and _changes_wanted(head, commit) else None
+
+
+def _origin(head: DecisionRecordSpec | None, commit: Commit) -> str | None:
+    wanted = commit.result.wanted
+    return wanted.source.value if wanted is not None and _changes_wanted(head, commit) else None

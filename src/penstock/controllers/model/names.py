@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from penstock.api.v1alpha1.base import API_VERSION
@@ -25,6 +26,8 @@ ENVIRONMENT_ANNOTATION = "penstock.dev/environment"
 TEMPLATE_ANNOTATION = "penstock.dev/template"
 # The feature schema that the pods check requests against; they read it as a file.
 FEATURES_ANNOTATION = "penstock.dev/features"
+# Who asks for the revision, where duties are separated; a policy holds it to the user that writes it.
+REQUESTER_ANNOTATION = "penstock.dev/requested-by"
 DIGEST_ANNOTATION = "penstock.dev/artifact-digest"
 
 REVISION_PORT = 8080
@@ -51,9 +54,13 @@ def record_name(model: str, uid: str, sequence: int) -> str:
     return f"{model}-{uid8(uid)}-{sequence:010d}"
 
 
-def preview_token(uid: str, revision: str) -> str:
-    """The header value that reaches a candidate through the gateway: not to be guessed from outside the cluster."""
-    return hashlib.sha256(f"penstock.dev/preview/{uid}/{revision}".encode()).hexdigest()[:32]
+def preview_token(uid: str, revision: str, weights: Mapping[str, int]) -> str:
+    """The header value that reaches a candidate through the gateway: not to be guessed from outside the cluster.
+
+    It changes with the weights: a gateway that knows it has taken the route with exactly these.
+    """
+    shared = ",".join(f"{key}={weight}" for key, weight in sorted(weights.items()))
+    return hashlib.sha256(f"penstock.dev/preview/{uid}/{revision}/{shared}".encode()).hexdigest()[:32]
 
 
 def labels(model: str, revision: str | None = None) -> dict[str, str]:

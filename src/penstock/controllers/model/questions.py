@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.api.v1alpha1.decisionrecord import Checkpoint
+from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.api.v1alpha1.modelrevision import ModelRevisionSpec
 from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.api.v1alpha1.serving import Runtime
@@ -16,6 +16,7 @@ from penstock.controllers.model.gateways import GatewayView
 from penstock.controllers.model.log import Identity
 from penstock.controllers.model.prober import Prober, ReachTarget, SmokeTarget
 from penstock.domain.lifecycle.classify import stage_of
+from penstock.domain.lifecycle.desired import PREVIEWED
 from penstock.domain.lifecycle.observed import Probe, RouteView
 from penstock.kube.cache import Cache
 from penstock.kube.resources import HTTPROUTES, SERVICES, uid_of
@@ -67,16 +68,16 @@ def smoke(about: Subject, deployments: Mapping[str, Json], pods: Mapping[str, li
 
 
 def previewed(about: Subject, deployments: Mapping[str, Json], pods: Mapping[str, list[Json]]) -> dict[str, Probe]:
-    """While a candidate starts beside a stable revision: does the gateway know its pods already?"""
+    """While there is a candidate beside a stable revision: does the gateway know its pods, and the present weights?"""
     candidate, stable = about.state.candidate, about.state.stable
-    if candidate is None or stable is None or stage_of(about.state) is not Stage.STARTING:
+    if candidate is None or stable is None or stage_of(about.state) not in PREVIEWED:
         return {}
     if about.gateway is None:
         return {candidate.revision: Probe(True, "a Service has no gateway to wait for")}
     deployment = deployments.get(candidate.revision)
     if deployment is None or not workloads.ready_addresses(pods[candidate.revision]) or not about.route.accepted:
         return {}
-    token = names.preview_token(about.identity.uid, candidate.revision)
+    token = names.preview_token(about.identity.uid, candidate.revision, about.state.weights)
     if not _leads_to_preview(about, token):
         return {}  # the stable revision would answer, and not every server says which one it is
     return _ask(about, candidate.revision, (uid_of(deployment), candidate.attempt), token)

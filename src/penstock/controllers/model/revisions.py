@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from penstock.api.v1alpha1.base import API_VERSION
+from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.api.v1alpha1.conditions import Reason
-from penstock.api.v1alpha1.decisionrecord import Checkpoint
 from penstock.api.v1alpha1.modelrevision import ModelRevisionStatus
 from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.controllers.model import names

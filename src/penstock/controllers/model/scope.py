@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from penstock.api.v1alpha1.checkpoint import Checkpoint, Plan
 from penstock.api.v1alpha1.conditions import Reason, describe
-from penstock.api.v1alpha1.decisionrecord import Checkpoint
 from penstock.api.v1alpha1.model import Model
 from penstock.api.v1alpha1.modelrevision import ModelRevisionSpec
-from penstock.controllers.model import features, names, questions, workloads
+from penstock.controllers.model import crashes, features, names, questions, workloads
 from penstock.controllers.model.features import WantedRevision
 from penstock.controllers.model.gateways import GatewayView
+from penstock.controllers.model.gathered import Gathered
 from penstock.controllers.model.log import Identity
 from penstock.controllers.model.parsed import Parsed
 from penstock.controllers.model.prober import Prober
 from penstock.controllers.resources import MODELREVISIONS
+from penstock.domain.lifecycle import freeze
 from penstock.domain.lifecycle.observed import Blocker, Limits, Observed
+from penstock.domain.shadow import support
 from penstock.kube.cache import Cache
 from penstock.kube.resources import (
     DEPLOYMENTS,
@@ -40,7 +43,8 @@ CHILD_KINDS = (DEPLOYMENTS, SERVICES, HTTPROUTES)
 class Scope:
     """One look at a Model.
 
-    `children`: what its uid owns; `revisions`: its snapshots, by revision; `asked`: what its spec asks for.
+    `children`: what its uid owns; `pods`: by revision, those whose owners prove it; `revisions`: its snapshots, by
+    revision; `asked`: what its spec asks for; `gathered`: the evidence.
     """
 
     identity: Identity
@@ -49,9 +53,23 @@ class Scope:
     gateway: GatewayView | None
     target: Target
     children: tuple[tuple[Resource, Json], ...]
+    pods: Mapping[str, list[Json]]
     revisions: Mapping[str, ModelRevisionSpec]
     asked: WantedRevision
     seen: Observed
+    gathered: Gathered = field(default_factory=Gathered)
+
+    def with_evidence(self, gathered: Gathered) -> Scope:
+        """Return the same look, with what was found out about the candidate."""
+        seen = replace(
+            self.seen,
+            gates=gathered.gates,
+            shadow=gathered.shadow,
+            live=gathered.live,
+            actions=gathered.actions,
+            existing=gathered.existing,
+        )
+        return replace(self, seen=seen, gathered=gathered)
 
     @property
     def highest_sequence(self) -> int:
@@ -83,11 +101,13 @@ def load(
     router: Router,
     gateway: GatewayView | None,
     hindrances: tuple[Blocker, ...],
+    plan: Plan,
+    sequence: int,
     now: datetime,
 ) -> Scope:
     """Build the scope from the cache and from what the prober knows.
 
-    `hindrances`: what stands in the way beside what the cache shows.
+    `hindrances`: what stands in the way beside what the cache shows. `sequence`: of the head of the log.
     """
     identity = Identity(model.metadata.namespace, model.metadata.name, model.metadata.uid)
     state = state or Checkpoint()
@@ -122,19 +142,58 @@ def load(
             rollback_full=rollout.full_seconds,
             warm_replicas=rollout.warm_replicas,
         ),
+        plan=plan,
+        requester=model.metadata.annotations.get(names.REQUESTER_ANNOTATION, ""),
         suspended=model.spec.suspend,
+        frozen=freeze.sentence(rollout.freeze, now),
         workloads={name: workloads.view(child, pods[name]) for name, child in deployments.items()},
         route=route,
         smoke=questions.smoke(about, deployments, pods),
         previewed=questions.previewed(about, deployments, pods),
         reached=questions.reached(about),
+        crashed=crashes.crashed(state, pods, now),
+        model=identity.name,
+        model_uid=identity.uid,
+        created=model.metadata.creation_timestamp,
+        sequence=sequence,
+        fallback=_fallback(model, state, revisions),
         blockers=(
             *hindrances,
             *_blockers(identity, model, cache, gateway),
+            *_unroutable(model, state, router, revisions),
             *([asked.blocker] if asked.blocker else []),
         ),
     )
-    return Scope(identity, model, router, gateway, target, children, revisions, asked, seen)
+    return Scope(identity, model, router, gateway, target, children, pods, revisions, asked, seen)
+
+
+def _fallback(model: Model, state: Checkpoint, revisions: Mapping[str, ModelRevisionSpec]) -> str | None:
+    """The declared fallback, if there is a snapshot of it and it is not what it is to stand in for."""
+    declared = model.spec.fallback.revision if model.spec.fallback else None
+    return declared if declared in revisions and declared != state.stable else None
+
+
+def _unroutable(
+    model: Model, state: Checkpoint, router: Router, revisions: Mapping[str, ModelRevisionSpec]
+) -> Iterator[Blocker]:
+    """What the plan asks for and the route cannot do: refused, never left out silently."""
+    rollout = model.spec.rollout
+    if rollout.canary is not None and not router.capabilities.weights:
+        detail = "rollout.canary needs a Gateway that shares traffic by weight; name one, or leave canary out"
+        yield Blocker(Reason.ROUTING_UNSUPPORTED, describe(Reason.ROUTING_UNSUPPORTED, detail=detail))
+    if rollout.shadow is None:
+        return
+    mine = model.spec.serving.runtime
+    stable = revisions.get(state.stable) if state.stable else None
+    refused = support.refusal(
+        rollout.shadow,
+        stable.runtime if stable else mine,
+        mine,
+        has_gateway=router.capabilities.weights,
+        can_mirror=router.capabilities.mirror,
+    )
+    if refused:
+        yield Blocker(Reason.ROUTING_UNSUPPORTED, describe(Reason.ROUTING_UNSUPPORTED, detail=refused))
 
 
 def _target(model: Model, revisions: Iterable[str]) -> Target:

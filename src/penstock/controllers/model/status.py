@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from penstock.api.v1alpha1.checkpoint import CandidateState, Checkpoint
 from penstock.api.v1alpha1.conditions import (
     Condition,
     ConditionStatus,
@@ -15,17 +16,17 @@ from penstock.api.v1alpha1.conditions import (
     find_condition,
     set_condition,
 )
-from penstock.api.v1alpha1.decisionrecord import CandidateState, Checkpoint, DecisionRecordSpec
+from penstock.api.v1alpha1.decisionrecord import DecisionRecordSpec
 from penstock.api.v1alpha1.modelstatus import (
     Address,
-    CandidateRevision,
     ModelStatus,
     Role,
     ServedRevision,
+    Source,
     Stage,
     Traffic,
 )
-from penstock.controllers.model import names
+from penstock.controllers.model import candidates, names, waits
 from penstock.controllers.model.scope import Scope
 from penstock.domain.lifecycle.classify import deadline_of, stage_of
 from penstock.domain.lifecycle.observed import Failure
@@ -33,6 +34,10 @@ from penstock.domain.lifecycle.observed import Failure
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 _STAGE_REASONS = {
     Stage.STARTING: Reason.DEPLOYING,
+    Stage.EVALUATING: Reason.EVALUATING,
+    Stage.SHADOW: Reason.SHADOW,
+    Stage.CANARY: Reason.CANARY,
+    Stage.AWAITING_APPROVAL: Reason.AWAITING_APPROVAL,
     Stage.PROMOTING: Reason.PROMOTING,
     Stage.ROLLING_BACK: Reason.ROLLING_BACK,
 }
@@ -75,8 +80,12 @@ def build(scope: Scope, head: DecisionRecordSpec | None, state_lost: str) -> Mod
         head=digest,
         wanted=state.wanted,
         stable=_served(scope, state.stable) if state.stable else None,
-        candidate=_candidate(scope, state),
+        candidate=candidates.show(scope, state),
         traffic=_traffic(scope, state),
+        analysis=candidates.analyses(scope),
+        shadow=candidates.shadow(scope),
+        tests=candidates.tests(scope, state),
+        burstiness=dict(scope.gathered.burstiness) if scope.gathered.burstiness else None,
         replicas=seen.workload(selected).replicas if selected else None,
         selector=_selector(scope, selected),
         history=state.history,
@@ -103,38 +112,6 @@ def _known(shown: ModelStatus, head: DecisionRecordSpec | None) -> tuple[Checkpo
     return state, shown.sequence, shown.head
 
 
-def waiting_for(scope: Scope, state: Checkpoint) -> str | None:
-    """Say in one sentence what the candidate waits for."""
-    seen, candidate = scope.seen, state.candidate
-    if candidate is None:
-        return None
-    if seen.suspended:
-        return describe(Reason.SUSPENDED, revision=candidate.revision)
-    if seen.blockers and candidate.stage in (Stage.PENDING, Stage.STARTING):
-        return seen.blockers[0].message
-    if candidate.stage is Stage.PENDING:
-        return None
-    if candidate.stage is Stage.STARTING:
-        workload = seen.workload(candidate.revision)
-        if workload.failure:
-            return _explain(workload.failure, candidate.revision)
-        if workload.ready < max(1, seen.replicas):
-            return f"{workload.ready} of {seen.replicas} pods are ready."
-        smoke = seen.smoke.get(candidate.revision)
-        if smoke is None or smoke.passed is not True:
-            return f"The smoke prediction: {smoke.message if smoke else 'not asked yet'}."
-        previewed = seen.previewed.get(candidate.revision)
-        if state.stable is not None and (previewed is None or previewed.passed is not True):
-            return f"The gateway does not know it yet: {previewed.message if previewed else 'not asked yet'}."
-        return None
-    if seen.route.refused:
-        return describe(Reason.ROUTE_NOT_ACCEPTED, revision=candidate.revision, detail=seen.route.refused)
-    if not seen.route.accepted:
-        return "The Gateway has not accepted the route yet."
-    probe = next(iter(seen.reached.values()), None)
-    return f"The data plane: {probe.message if probe else 'not asked yet'}."
-
-
 def _conditions(scope: Scope, state: Checkpoint, state_lost: str) -> Iterator[_Said]:
     ready = _ready(scope, state)
     yield ready
@@ -146,6 +123,10 @@ def _conditions(scope: Scope, state: Checkpoint, state_lost: str) -> Iterator[_S
         yield stalled
     yield _progressing(scope, state, state_lost)
     yield from _spec_served(scope, state)
+    yield from _of_the_candidate(scope, state)
+    if state.failover and state.stable is not None:
+        message = describe(Reason.FAILED_OVER, revision=state.stable)
+        yield _Said(ConditionType.DEGRADED, TRUE, Reason.FAILED_OVER, message)
     yield from _features(scope, state)
     for blocker in scope.seen.blockers:
         if blocker.reason == Reason.CONFLICT:
@@ -176,10 +157,10 @@ def _ready(scope: Scope, state: Checkpoint) -> _Said:
         return _Said(kind, FALSE, seen.blockers[0].reason, seen.blockers[0].message)
     failure = _first_failure(scope, state)
     if failure is not None:
-        return _Said(kind, FALSE, failure.reason, _explain(failure, state.candidate.revision))
+        return _Said(kind, FALSE, failure.reason, waits.explain(failure, state.candidate.revision))
     if seen.suspended:
         return _Said(kind, UNKNOWN, Reason.SUSPENDED, describe(Reason.SUSPENDED))
-    return _Said(kind, UNKNOWN, Reason.PROGRESSING, waiting_for(scope, state) or describe(Reason.PROGRESSING))
+    return _Said(kind, UNKNOWN, Reason.PROGRESSING, waits.sentence(scope, state) or describe(Reason.PROGRESSING))
 
 
 def _first_failure(scope: Scope, state: Checkpoint) -> Failure | None:
@@ -197,7 +178,7 @@ def _first_failure(scope: Scope, state: Checkpoint) -> Failure | None:
         return Failure(Reason.ROUTE_NOT_ACCEPTED, seen.route.refused, permanent=False)
     due = deadline_of(state, seen)
     if due is not None and seen.now >= due:
-        return Failure(Reason.DEADLINE_EXCEEDED, waiting_for(scope, state) or "", permanent=False)
+        return Failure(Reason.DEADLINE_EXCEEDED, waits.sentence(scope, state) or "", permanent=False)
     return None
 
 
@@ -243,12 +224,30 @@ def _progressing(scope: Scope, state: Checkpoint, state_lost: str) -> _Said:
         return _Said(kind, FALSE, Reason.COMPLETE, describe(Reason.COMPLETE, revision=state.stable))
     if seen.suspended:
         return _Said(kind, UNKNOWN, Reason.SUSPENDED, describe(Reason.SUSPENDED, revision=candidate.revision))
-    message = waiting_for(scope, state) or ""
+    message = waits.sentence(scope, state) or ""
     if seen.blockers and candidate.stage in (Stage.PENDING, Stage.STARTING):
         return _Said(kind, UNKNOWN, seen.blockers[0].reason, message)
+    if (held := waits.held(scope, state)) is not None:
+        return _Said(kind, UNKNOWN, held, message)
     if candidate.stage is Stage.PENDING:
         return _Said(kind, UNKNOWN, Reason.PENDING, message)
+    if candidate.stage is Stage.AWAITING_APPROVAL:
+        return _Said(kind, UNKNOWN, Reason.AWAITING_APPROVAL, message)
     return _Said(kind, TRUE, _STAGE_REASONS[candidate.stage], message)
+
+
+def _of_the_candidate(scope: Scope, state: Checkpoint) -> Iterator[_Said]:
+    """Whether the candidate's pods answer, and whether people have agreed to it."""
+    candidate = state.candidate
+    if candidate is None or candidate.stage in (Stage.PENDING, Stage.ROLLING_BACK):
+        return
+    there = scope.seen.workload(candidate.revision).ready > 0 and candidate.stage is not Stage.STARTING
+    reason = Reason.SERVING if there else Reason.DEPLOYING
+    message = f"Revision {candidate.revision} has {scope.seen.workload(candidate.revision).ready} pods that answer."
+    yield _Said(ConditionType.CANDIDATE_READY, TRUE if there else FALSE, reason, message)
+    if candidate.stage is Stage.AWAITING_APPROVAL:
+        message = waits.sentence(scope, state) or ""
+        yield _Said(ConditionType.APPROVED, FALSE, Reason.AWAITING_APPROVAL, message)
 
 
 def _spec_served(scope: Scope, state: Checkpoint) -> Iterator[_Said]:
@@ -257,6 +256,11 @@ def _spec_served(scope: Scope, state: Checkpoint) -> Iterator[_Said]:
     if state.stable is None:
         reason = refused.reason if refused else Reason.PROGRESSING
         yield _Said(kind, FALSE, reason, "No revision serves yet.")
+    elif (
+        state.wanted is not None and state.wanted.source is Source.ROLLBACK and state.wanted.spec_hash == seen.spec_hash
+    ):
+        message = f"Revision {state.wanted.revision} was asked for as a way back; the spec asks for another one."
+        yield _Said(kind, FALSE, Reason.ROLLED_BACK, message)
     elif seen.undecided and seen.blockers:
         yield _Said(kind, FALSE, seen.blockers[-1].reason, seen.blockers[-1].message)
     elif state.stable == seen.revision:
@@ -285,13 +289,6 @@ def _features(scope: Scope, state: Checkpoint) -> Iterator[_Said]:
         yield _Said(kind, TRUE, Reason.FEATURES_CHANGED, message)
 
 
-def _explain(failure: Failure, revision: str) -> str:
-    try:
-        return describe(Reason(failure.reason), revision=revision, detail=failure.message)
-    except ValueError:
-        return f"{failure.reason}: {failure.message}"
-
-
 def _served(scope: Scope, revision: str) -> ServedRevision | None:
     spec, shown = scope.revisions.get(revision), scope.model.status.stable
     if spec is not None:
@@ -304,30 +301,6 @@ def _served(scope: Scope, revision: str) -> ServedRevision | None:
     return ServedRevision(revision=revision, digest=digest, replicas=workload.replicas, ready_replicas=workload.ready)
 
 
-def _candidate(scope: Scope, state: Checkpoint) -> CandidateRevision | None:
-    candidate = state.candidate
-    if candidate is None:
-        return None
-    workload, shown = scope.seen.workload(candidate.revision), scope.model.status.candidate
-    if candidate.revision == scope.seen.revision:
-        digest = scope.model.spec.artifact.digest
-    elif candidate.revision in scope.revisions:
-        digest = scope.revisions[candidate.revision].artifact.digest
-    elif shown is not None and shown.revision == candidate.revision:
-        digest = shown.digest
-    else:
-        return None
-    return CandidateRevision(
-        revision=candidate.revision,
-        digest=digest,
-        replicas=workload.replicas,
-        ready_replicas=workload.ready,
-        stage=candidate.stage,
-        since=candidate.since,
-        waiting_for=waiting_for(scope, state),
-    )
-
-
 def _traffic(scope: Scope, state: Checkpoint) -> list[Traffic]:
     """Read back from the route; a revision that no record names is not hidden by leaving it out of the sum."""
     if not scope.seen.route.accepted:
@@ -335,10 +308,21 @@ def _traffic(scope: Scope, state: Checkpoint) -> list[Traffic]:
     stage = stage_of(state)
     candidate = state.candidate.revision if state.candidate and stage is not Stage.PENDING else None
     return [
-        Traffic(revision=revision, role=Role.CANDIDATE if revision == candidate else Role.STABLE, weight=weight)
-        for revision, weight in sorted(scope.seen.route.weights.items())
+        Traffic(
+            revision=revision,
+            role=_role(revision, candidate, state),
+            weight=scope.seen.route.weights.get(revision, 0),
+            mirror_percent=scope.seen.route.mirror.get(revision),
+        )
+        for revision in sorted({*scope.seen.route.weights, *scope.seen.route.mirror})
         if revision in scope.target.services
     ]
+
+
+def _role(revision: str, candidate: str | None, state: Checkpoint) -> Role:
+    if revision == candidate:
+        return Role.CANDIDATE
+    return Role.FALLBACK if state.failover and revision != state.stable else Role.STABLE
 
 
 def _selector(scope: Scope, revision: str | None) -> str | None:

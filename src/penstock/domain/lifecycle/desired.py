@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from penstock.api.v1alpha1.decisionrecord import Checkpoint
+from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.domain.lifecycle.classify import stage_of
 from penstock.domain.lifecycle.observed import Observed
+
+# While it can be asked through the gateway by who knows the token. A new token with every change of
+# the weights shows that the gateway has taken exactly that change.
+PREVIEWED = frozenset({Stage.STARTING, Stage.EVALUATING, Stage.SHADOW, Stage.CANARY, Stage.AWAITING_APPROVAL})
 
 
 class Role(StrEnum):
@@ -19,6 +23,7 @@ class Role(StrEnum):
     STABLE = "stable"
     CANDIDATE = "candidate"
     PREVIOUS = "previous"
+    FALLBACK = "fallback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +41,14 @@ class Desired:
 
     `weights`: revision → percent, empty while nothing may be routed. `selected`: the revision
     the in-cluster Service of the Model points at. `preview`: the candidate that the gateway has
-    to know before it gets traffic.
+    to know before it gets traffic. `mirror`: revision → percent of the requests it gets a copy of.
     """
 
     workloads: tuple[DesiredWorkload, ...]
     weights: Mapping[str, int]
     selected: str | None
     preview: str | None = None
+    mirror: Mapping[str, int] = field(default_factory=dict)
 
 
 def desired(state: Checkpoint, seen: Observed) -> Desired:
@@ -58,13 +64,25 @@ def desired(state: Checkpoint, seen: Observed) -> Desired:
         replicas = seen.replicas if seen.now < item.full_until else min(seen.limits.warm_replicas, seen.replicas)
         if seen.now < item.warm_until:
             found.setdefault(item.revision, DesiredWorkload(item.revision, Role.PREVIOUS, replicas))
-    selected = state.stable
+    if seen.fallback is not None:
+        replicas = seen.replicas if state.failover else max(1, min(seen.limits.warm_replicas, seen.replicas))
+        found.setdefault(seen.fallback, DesiredWorkload(seen.fallback, Role.FALLBACK, replicas))
+    selected = seen.fallback if state.failover and seen.fallback else state.stable
     if selected is None and state.candidate is not None and stage is not Stage.PENDING:
         selected = state.candidate.revision
     preview = None
-    if state.stable is not None and state.candidate is not None and stage is Stage.STARTING:
+    if state.stable is not None and state.candidate is not None and stage in PREVIEWED:
         preview = state.candidate.revision
-    return Desired(tuple(found.values()), state.weights, selected, preview)
+    return Desired(tuple(found.values()), state.weights, selected, preview, _mirror(state))
+
+
+def _mirror(state: Checkpoint) -> Mapping[str, int]:
+    """Who gets copies: the candidate, while its answers to them are compared."""
+    candidate = state.candidate
+    if candidate is None or candidate.stage is not Stage.SHADOW or candidate.plan is None:
+        return {}
+    shadow = candidate.plan.shadow
+    return {candidate.revision: shadow.percent} if shadow is not None else {}
 
 
 def next_change(state: Checkpoint, now: datetime) -> datetime | None:

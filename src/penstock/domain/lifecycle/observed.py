@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from penstock.api.v1alpha1.checkpoint import Plan
+from penstock.domain.approval import Action
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -37,10 +40,12 @@ class RouteView:
 
     `weights`: revision → percent as written in the live object. `accepted`: the gateway's
     conditions are True for exactly this generation. `refused`: its sentence if it says no.
+    `mirror`: revision → percent of the requests it gets a copy of; copies carry no weight.
     """
 
     present: bool = False
     weights: Mapping[str, int] = field(default_factory=dict)
+    mirror: Mapping[str, int] = field(default_factory=dict)
     accepted: bool = False
     refused: str = ""
 
@@ -72,14 +77,65 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What one comparison says. `verdict`: Pass, Fail, Inconclusive or NoData; `n`: how many answers it rests on."""
+
+    name: str
+    verdict: str
+    message: str = ""
+    n: int = 0
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GateFinding:
+    """What a gate says about the candidate in the present round. `verdict` None: nothing yet.
+
+    `accepted`: whether an inconclusive verdict may go on if a person approves.
+    """
+
+    name: str
+    spec_hash: str
+    verdict: str | None = None
+    reason: str = ""
+    message: str = ""
+    attempt: int = 1
+    numbers: tuple[Mapping[str, Any], ...] = ()
+    expected: Mapping[str, Any] | None = None
+    dataset_digest: str | None = None
+    report_digest: str | None = None
+    accepted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """What live traffic shows of the candidate beside the stable revision.
+
+    `sighted`: whether something is measured; None while there is nothing to measure yet. `message`: what is
+    missing. `requests`: the candidate's in the present step. `tests`: the state the comparison can go on from.
+    """
+
+    sighted: bool | None = None
+    message: str = ""
+    requests: int = 0
+    findings: tuple[Finding, ...] = ()
+    tests: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One consistent look at a Model and what it owns.
 
     `revision`, `spec_hash`: what the present spec asks for. `undecided`: what it asks for cannot be
     told yet, since something it names is not there; `revision` then says nothing. `replicas`: pods the
-    spec asks for.
+    spec asks for. `plan`: what the present spec sends a new revision through. `requester`: who the Model
+    says asked for it. `frozen`: why no revision gets more traffic now, empty if it may.
     `workloads`, `smoke`, `previewed`, `reached`: by revision; `previewed` says whether the data
-    plane already knows a candidate without traffic, `reached` whether clients are answered by it.
+    plane already knows a candidate with the weights that the route has now, `reached` whether clients are
+    answered by it. `crashed`: by revision, what its pods did that is harm whatever the counters say.
+    `gates`: by name. `actions`: what people asked for and was not dealt with yet, the oldest first;
+    `existing`: the uids of all that exist. `model`, `model_uid`, `created`: of the Model; `sequence`: of the head.
+    `fallback`: the revision that takes over while the stable one cannot answer.
     """
 
     now: datetime
@@ -87,13 +143,27 @@ class Observed:
     spec_hash: str
     replicas: int
     limits: Limits
+    plan: Plan = field(default_factory=Plan)
+    requester: str = ""
     suspended: bool = False
+    frozen: str = ""
     undecided: bool = False
     workloads: Mapping[str, WorkloadView] = field(default_factory=dict)
     route: RouteView = field(default_factory=RouteView)
     smoke: Mapping[str, Probe] = field(default_factory=dict)
     previewed: Mapping[str, Probe] = field(default_factory=dict)
     reached: Mapping[str, Probe] = field(default_factory=dict)
+    crashed: Mapping[str, str] = field(default_factory=dict)
+    gates: Mapping[str, GateFinding] = field(default_factory=dict)
+    shadow: Finding | None = None
+    live: LiveView = field(default_factory=LiveView)
+    actions: tuple[Action, ...] = ()
+    existing: tuple[str, ...] = ()
+    model: str = ""
+    model_uid: str = ""
+    created: datetime | None = None
+    sequence: int = 0
+    fallback: str | None = None
     blockers: tuple[Blocker, ...] = ()
 
     def workload(self, revision: str) -> WorkloadView:

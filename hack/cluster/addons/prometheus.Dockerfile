@@ -1,0 +1,5 @@
+# Prometheus, from the statically linked binary.
+FROM scratch
+COPY rootfs /
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/prometheus"]

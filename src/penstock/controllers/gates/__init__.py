@@ -1,0 +1,1 @@
+"""Evaluates revisions: one Job per gate, revision and attempt, whose numbers the domain judges."""

@@ -1,0 +1,1 @@
+"""The shell around a shadow: the Job that compares, and what it says."""

@@ -1,0 +1,82 @@
+"""Decisions taken once more from what was written down with them: the same facts must give the same decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from penstock.api.v1alpha1.checkpoint import Checkpoint
+from penstock.domain.lifecycle.decide import decide
+from penstock.domain.lifecycle.observed import Observed
+
+SEEN = "seen"
+RULES = "rules"
+# Raised with every change of the rules by which the same facts give another decision.
+RULES_VERSION = 1
+_OBSERVED: TypeAdapter[Observed] = TypeAdapter(Observed)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A decision that does not follow from what was written down with it."""
+
+    sequence: int
+    sentence: str
+
+
+def facts(seen: Observed) -> dict[str, Any]:
+    """Return what a decision looked at, as it is written into its record: JSON values, without defaults."""
+    found: dict[str, Any] = _OBSERVED.dump_python(seen, mode="json", by_alias=True, exclude_defaults=True)
+    return found
+
+
+def observed(written: Mapping[str, Any]) -> Observed:
+    """Return what `facts` was called on. Raises pydantic.ValidationError for what it did not write."""
+    return _OBSERVED.validate_python(dict(written))
+
+
+def replay(records: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
+    """Take every decision again and yield those that come out otherwise.
+
+    `records`: the stored JSON of the specs, oldest first and without gaps (`domain.audit` proves that). Of a
+    chain whose beginning was pruned the first record is the starting point.
+    """
+    before: Checkpoint | None = None
+    for index, record in enumerate(records):
+        number, inputs = int(record["sequence"]), record.get("inputs", {})
+        state = Checkpoint.model_validate(record["result"])
+        if index > 0 or number == 1:
+            yield from _again(number, before, record, inputs)
+        before = state
+
+
+def _again(
+    number: int, before: Checkpoint | None, record: Mapping[str, Any], inputs: Mapping[str, Any]
+) -> Iterator[Difference]:
+    if SEEN not in inputs:
+        yield Difference(number, "it does not say what was seen, so that it cannot be taken again")
+        return
+    if inputs.get(RULES) != RULES_VERSION:
+        wrote = f"by rules of version {inputs.get(RULES)}, this program knows version {RULES_VERSION}"
+        yield Difference(number, f"it was taken {wrote}; replay it with the release that took it")
+        return
+    try:
+        seen = observed(inputs[SEEN])
+    except ValidationError as error:
+        yield Difference(number, f"what was seen cannot be read: {error.errors()[0]['msg']}")
+        return
+    commit = decide(before, seen)
+    if commit is None:
+        yield Difference(number, f"nothing was to be decided, and the record says {record['verdict']}")
+        return
+    if (commit.rule, commit.verdict.value) != (record["rule"], record["verdict"]):
+        yield Difference(
+            number,
+            f"the rule {commit.rule} decides {commit.verdict.value},"
+            f" the record says {record['rule']}: {record['verdict']}",
+        )
+    elif Checkpoint.model_validate(commit.result.as_json()) != Checkpoint.model_validate(record["result"]):
+        yield Difference(number, f"{commit.rule} leads to another state than the one recorded")

@@ -1,0 +1,142 @@
+"""What every transition is made of: the step it returns, and small changes of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+from penstock.api.v1alpha1.checkpoint import CandidateState, Checkpoint, RejectedRevision
+from penstock.api.v1alpha1.conditions import Reason
+from penstock.api.v1alpha1.modelstatus import HISTORY_LIMIT, HistoryEntry, Outcome, Source, Wanted
+from penstock.domain.approval import Action
+from penstock.domain.lifecycle.observed import Blocker, Observed
+from penstock.domain.lifecycle.stages import Verdict
+
+MAX_REJECTED = 10
+MAX_PROOFS = 8
+MAX_REQUESTERS = 10
+_OF_DATA = frozenset({Reason.FEATURE_SET_NOT_VALID, Reason.FEATURE_SET_PENDING, Reason.FEATURE_SET_MISSING})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The effect of one event: a verdict, its sentence, and the checkpoint that follows.
+
+    `action`: whose command it carries out, None where a rule decided.
+    """
+
+    verdict: Verdict
+    message: str
+    result: Checkpoint
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    action: Action | None = None
+
+
+Transition = Callable[[Checkpoint, Observed], Step | None]
+
+
+def ignore(state: Checkpoint, seen: Observed) -> Step | None:
+    """Nothing follows from the event in this stage."""
+    return None
+
+
+def candidate_of(state: Checkpoint) -> CandidateState:
+    """Return the candidate, which this transition needs."""
+    if state.candidate is None:
+        raise ValueError("this transition needs a candidate")
+    return state.candidate
+
+
+def moved(state: Checkpoint, seen: Observed, **changes: Any) -> CandidateState:
+    """Return the candidate with changes, and with what live traffic has shown by now."""
+    tests = dict(seen.live.tests) if seen.live.tests is not None else candidate_of(state).tests
+    return candidate_of(state).model_copy(update={"tests": tests, **changes})
+
+
+def carries_traffic(state: Checkpoint) -> bool:
+    """Whether clients are, or may be, answered by the candidate."""
+    return state.candidate is not None and state.weights.get(state.candidate.revision, 0) > 0
+
+
+def pods_needed(state: Checkpoint, seen: Observed, weight: int) -> int:
+    """Return how many ready pods a candidate needs for that share of the traffic."""
+    if weight >= 100:
+        return max(1, seen.replicas)
+    serving = seen.workload(state.stable).ready if state.stable else seen.replicas
+    return max(1, ceil(max(1, serving) * weight / 100))
+
+
+def has_capacity(state: Checkpoint, seen: Observed, weight: int) -> bool:
+    """Whether enough of the candidate's pods are ready for that share of the traffic."""
+    return seen.workload(candidate_of(state).revision).ready >= pods_needed(state, seen, weight)
+
+
+def goes_back(state: Checkpoint) -> bool:
+    """Whether the candidate is the way back that a person or harm has ordered."""
+    candidate, asked = state.candidate, state.wanted
+    if candidate is None or asked is None or asked.source is not Source.ROLLBACK:
+        return False
+    return candidate.revision == asked.revision
+
+
+def hindrances(seen: Observed, *, free: bool) -> tuple[list[Blocker], str]:
+    """Return what keeps a candidate in Pending. `free`: a way back waits neither for a freeze nor for data."""
+    if not free:
+        return list(seen.blockers), seen.frozen
+    return [item for item in seen.blockers if item.reason not in _OF_DATA], ""
+
+
+def held_up(state: Checkpoint, seen: Observed, weight: int) -> bool:
+    """Whether more traffic has to wait: a freeze or suspension (which hold up no way back), or too few ready pods.
+
+    While the fallback serves, there is no stable revision to share the traffic with.
+    """
+    candidate = candidate_of(state)
+    frozen = bool(seen.frozen) and not candidate.cites and not goes_back(state)
+    suspended = seen.suspended and not (candidate.cites and goes_back(state))
+    alone = state.failover and weight < 100
+    return frozen or suspended or alone or not has_capacity(state, seen, weight)
+
+
+def champion(state: Checkpoint, seen: Observed) -> dict[str, int]:
+    """Return the weights without the candidate: the stable revision's, or the fallback's while that stands in."""
+    if state.stable is None:
+        return {}
+    if state.failover and seen.fallback is not None and quarantine_of(state, seen.fallback) is None:
+        return {seen.fallback: 100}
+    return {state.stable: 100}
+
+
+def wanted(seen: Observed) -> Wanted:
+    """Return what the spec asks for, as it is written down."""
+    return Wanted(
+        revision=seen.revision,
+        source=Source.SPEC,
+        spec_hash=seen.spec_hash,
+        at=seen.now,
+        requested_by=seen.requester or None,
+    )
+
+
+def handled(state: Checkpoint, seen: Observed, action: Action) -> list[str]:
+    """Return the commands that were dealt with after this one; those that are gone need not be remembered."""
+    return [*(uid for uid in state.handled if uid in seen.existing), action.uid]
+
+
+def history(state: Checkpoint, seen: Observed, outcome: Outcome, reason: str) -> list[HistoryEntry]:
+    """Return the history with the end of the present candidate at its head."""
+    entry = HistoryEntry(revision=candidate_of(state).revision, outcome=outcome, reason=reason, at=seen.now)
+    return [entry, *state.history][:HISTORY_LIMIT]
+
+
+def refused(state: Checkpoint, entry: RejectedRevision) -> list[RejectedRevision]:
+    """Return the rejected revisions with one more: the newest, and every quarantine whatever the limit."""
+    found = [entry, *(item for item in state.rejected if item.revision != entry.revision)]
+    return found[:MAX_REJECTED] + [item for item in found[MAX_REJECTED:] if item.quarantined]
+
+
+def quarantine_of(state: Checkpoint, revision: str) -> RejectedRevision | None:
+    """Return why a revision must not come back without a named release."""
+    return next((item for item in state.rejected if item.revision == revision and item.quarantined), None)

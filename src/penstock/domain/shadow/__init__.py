@@ -1,0 +1,1 @@
+"""Shadow: what the answers to copied requests say about a candidate. Counts come in, a verdict goes out."""

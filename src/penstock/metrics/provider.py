@@ -1,0 +1,65 @@
+"""What is asked of a source of request counts, and what every source is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from penstock.domain.canary.counters import Reading
+
+RUNTIME_METRICS_PORT = 9090
+_SEPARATOR = "@"
+
+
+@dataclass(frozen=True, slots=True)
+class TrackQuery:
+    """The pods of a Model whose requests are counted, of all tracks at once.
+
+    Attributes:
+        namespace: the Model's.
+        model: its name, which is that of its route.
+        pods: name of the pod -> its IP address.
+        port: where the pods serve requests.
+        since: samples from before this moment say nothing; None takes any that is young enough.
+        metrics_port: where the built-in model server shows its counters.
+    """
+
+    namespace: str
+    model: str
+    pods: Mapping[str, str]
+    port: int
+    since: datetime | None = None
+    metrics_port: int = RUNTIME_METRICS_PORT
+
+
+class MetricProvider(Protocol):
+    """A source of cumulative counts per pod."""
+
+    @property
+    def label(self) -> str:
+        """Say in a word or two what counted, for status and log."""
+
+    async def read(self, query: TrackQuery) -> Reading:
+        """Return the counts of the pods that have any; a pod without is absent, never zero.
+
+        A pod may have several keys (see `part`): one for each proxy that counts its requests. They are
+        counters of their own that begin anew on their own, and the pod's counts are their sum.
+        `at` is when the newest of them was taken. Raises SourceUnavailable if no pod has any.
+        """
+
+
+def part(pod: str, counter: str) -> str:
+    """Return the key of what `counter`, such as one of several proxies, counted of a pod."""
+    return f"{pod}{_SEPARATOR}{counter}"
+
+
+def pod_of(key: str) -> str:
+    """Return the pod that a key of a Reading is about; a pod's name has no @."""
+    return key.partition(_SEPARATOR)[0]
+
+
+def of_track(reading: Reading, pods: Collection[str]) -> Reading:
+    """Return the part of a reading that is about these pods."""
+    return Reading(reading.at, {key: counts for key, counts in reading.pods.items() if pod_of(key) in pods})
