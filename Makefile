@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CLUSTER_TOOL := $(PY) -m hack.cluster
 
-.PHONY: help venv check lint unit test faults campaign demo demo-clean cluster-up cluster-down lock crds clean bench-controller bench-runtime bench-drift bench-rollback
+.PHONY: help venv check lint unit test faults campaign property-campaign demo demo-clean cluster-up cluster-down lock crds clean bench-controller bench-runtime bench-drift bench-rollback
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -31,6 +31,10 @@ faults: venv  ## faults of all kinds: sampled crashes, API faults, seeded bugs, 
 
 campaign: venv  ## every crash point of the fault campaign (some 10 minutes), zero violations or it fails
 	@$(PY) -m tests.faults.campaign
+
+property-campaign: venv  ## 100,000 random sequences against the state machine, then every planted slip (some 30 minutes)
+	@$(PY) -m tests.property.lifecycle_walks
+	@$(PY) -m tests.property.seeded_lifecycle
 
 demo: venv  ## a real cluster, the operator, a model trained on real flights, predictions through Envoy
 	@$(PY) -m hack.demo

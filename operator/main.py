@@ -9,6 +9,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from penstock.kube.lean import without_blocking_client
+
+if __name__ == "__main__":
+    without_blocking_client()
+
 import kopf
 import uvloop
 

@@ -20,10 +20,10 @@ from penstock.api.v1alpha1.modelaction import ActionType
 from penstock.controllers.config import OperatorConfig
 from penstock.controllers.featureset.job import TASK_ANNOTATION
 from penstock.controllers.gates.job import REVISION_ANNOTATION
-from penstock.controllers.resources import EVALUATIONGATES, MODELACTIONS, MODELS
+from penstock.controllers.resources import EVALUATIONGATES, MODELACTIONS
 from penstock.domain.gates.task import GateResult
 from penstock.kube.resources import HTTPROUTES
-from tests.contract.chart import OPERATOR, RELEASE_NAMESPACE, render
+from tests.contract.chart import RELEASE_NAMESPACE, render
 from tests.controller.people import POLICY_KINDS, USERS, bind
 from tests.controller.replica import DiesAfter, Operator, Rival, Settings
 from tests.controller.traffic import Load, Traffic
@@ -36,7 +36,13 @@ Json = dict[str, Any]
 
 ADMIN = "penstock-admin"
 # What a cluster's own controllers do is done by the administrator here.
-CONTROLLERS = ("deploymentController", "jobController", "replicaSetController", "garbageCollector", "namespaceController")
+CONTROLLERS = (
+    "deploymentController",
+    "jobController",
+    "replicaSetController",
+    "garbageCollector",
+    "namespaceController",
+)
 LOOK_SECONDS = 0.2
 GATE = "holdout"
 ROWS = digest("rows")
@@ -200,19 +206,37 @@ class ReleaseWorld(World):
         await self.reaches("AwaitingApproval")
         return revision
 
+    async def wipe_status(self) -> None:
+        """Take the Model's status away, which by the policies the operator alone can do."""
+        with Cluster(self.kubeconfig) as client:
+            client.merge(await self.model(), {"status": None}, "status")
+
     def pass_time(self, seconds: float) -> None:
         """Let the operator's clock go forward."""
         self.later += timedelta(seconds=seconds)
         self.wake()
 
-    def command(self, user: str, action: ActionType, revision: str | None, **more: Any) -> str:
-        """Have a user give a command; return its name. Raises Refused if admission says no."""
+    async def silence(self, revision: str) -> None:
+        """Let the pages of a revision's pods answer no more, and return when that has been seen."""
+        self.traffic.silent.add(revision)
+        before = self.traffic.turned_away[revision]
+
+        async def seen() -> bool:
+            return self.traffic.turned_away[revision] >= before + 3
+
+        await self.until(seen, f"the counters of {revision} were asked for in vain")
+
+    def command(self, user: str, action: ActionType, revision: str | None, *, signed: str = "", **more: Any) -> str:
+        """Have a user give a command, in another name if it is `signed`; return its name.
+
+        Raises Refused if admission says no.
+        """
         name = f"{action.value.lower()}-{next(self._numbers)}"
         spec = {
             "modelRef": {"name": self.name},
             "action": action.value,
             "revision": revision,
-            "user": user,
+            "user": signed or user,
             "reason": "a test asks for it",
             **more,
         }
@@ -280,7 +304,11 @@ class ReleaseWorld(World):
         newest = (await self.records())[-1]["spec"]["result"]
         return {item["revision"]: item["reason"] for item in newest.get("rejected", []) if item.get("quarantined")}
 
-    async def stored(self) -> str:
-        """The uid of the Model."""
-        uid: str = (await self.client.get(MODELS, self.namespace, self.name))["metadata"]["uid"]
-        return uid
+    def _is_ours(self, entry: Json) -> bool:
+        about = entry.get("objectRef", {})
+        mine = about.get("namespace") == self.namespace or about.get("resource") == "leases"
+        return mine and entry.get("userAgent", "").startswith("penstock-operator") and _is_complete(entry)
+
+
+def _is_complete(entry: Json) -> bool:
+    return bool(entry["stage"] == "ResponseComplete")

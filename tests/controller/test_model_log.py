@@ -123,6 +123,7 @@ async def test_record_that_somebody_else_wrote_first_is_the_truth(world: World, 
         written.append(faster)
         return faster
 
+    world.tampered = not same
     world.operator(rival=rival)
     old = await world.serving()
     new = await world.edit(artifact={"digest": digest("b")})

@@ -16,11 +16,20 @@ from hack.cluster.addons import chart
 from hack.cluster.apiserver import ApiServer
 from penstock.api.v1alpha1.featuresetstatus import Verdict
 from penstock.controllers.config import OperatorConfig
-from penstock.controllers.resources import DECISIONRECORDS, FEATURESETS, MODELREVISIONS, MODELS
+from penstock.controllers.resources import (
+    DECISIONRECORDS,
+    EVALUATIONGATES,
+    FEATURESETS,
+    METRICSOURCES,
+    MODELACTIONS,
+    MODELREVISIONS,
+    MODELS,
+)
 from penstock.controllers.sources import CHILD_SELECTOR, CHILDREN
 from penstock.domain.data.task import ValidationResult
 from penstock.kube.resources import (
     DEPLOYMENTS,
+    GATEWAYCLASSES,
     HTTPROUTES,
     JOBS,
     LEASES,
@@ -29,7 +38,8 @@ from penstock.kube.resources import (
     SERVICES,
     Resource,
 )
-from tests.contract.chart import OPERATOR, RELEASE_NAMESPACE, only, render
+from tests.contract.chart import OPERATOR, RELEASE_NAMESPACE, only, render, roles_of_the_operator
+from tests.controller.release import GATE, GATE_SPEC, PASSES, rollout
 from tests.controller.replica import DiesAfter, Operator, Rival, Settings
 from tests.controller.test_model_failures import MISMATCH
 from tests.controller.world import GATEWAY, IMAGE, World, digest
@@ -68,19 +78,18 @@ class Right:
 
 
 def granted(objects: list[Json]) -> set[Right]:
-    """Every right in the chart's roles, one by one."""
+    """Every right of the operator in the chart's roles, one by one."""
     rights: set[Right] = set()
-    for role in objects:
-        if role["kind"] in ("ClusterRole", "Role"):
-            namespace = role["metadata"].get("namespace", "") if role["kind"] == "Role" else ""
-            rights |= {
-                Right(namespace, group, resource, verb, name)
-                for rule in role["rules"]
-                for group in rule["apiGroups"]
-                for resource in rule["resources"]
-                for verb in rule["verbs"]
-                for name in rule.get("resourceNames", [""])
-            }
+    for role in roles_of_the_operator(objects):
+        namespace = role["metadata"].get("namespace", "") if role["kind"] == "Role" else ""
+        rights |= {
+            Right(namespace, group, resource, verb, name)
+            for rule in role["rules"]
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+            for verb in rule["verbs"]
+            for name in rule.get("resourceNames", [""])
+        }
     return rights
 
 
@@ -144,9 +153,10 @@ class ChartWorld(World):
     async def change_unheard(self, kind: Resource) -> None:
         """Change an object of a kind without an event: only a list can show it."""
         ours = CHILD_SELECTOR if kind in CHILDREN else None
-        objects, _ = await self.client.list(kind, self.namespace, label_selector=ours)
+        where = None if kind is METRICSOURCES else self.namespace
+        objects, _ = await self.client.list(kind, where, label_selector=ours)
         change = {"metadata": {"annotations": {"example.com/changed": "unheard"}}}
-        await self.client.patch_merge(kind, self.namespace, objects[-1]["metadata"]["name"], change)
+        await self.client.patch_merge(kind, where, objects[-1]["metadata"]["name"], change)
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +211,7 @@ async def world(
 async def test_every_right_is_used_and_every_request_has_one(world: ChartWorld, objects: list[Json]) -> None:
     await first_in_everything(world)
     await datasets(world)
+    await evidence(world)
     await unheard_changes(world)
     await ends(world)
 
@@ -254,10 +265,38 @@ async def datasets(world: ChartWorld) -> None:
     running.cancel()
 
 
+async def evidence(world: ChartWorld) -> None:
+    """A gate passes, a canary has no numbers, and a person goes on without them."""
+    jobs = SimulatedJobs(world.client, world.namespace)
+    jobs.results[GATE] = PASSES
+    running = asyncio.create_task(jobs.run())
+    for kind, spec in ((EVALUATIONGATES, GATE_SPEC), (METRICSOURCES, {"type": "Scrape"})):
+        where = {} if kind is METRICSOURCES else {"namespace": world.namespace}
+        body = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": GATE, **where}, "spec": spec}
+        await world.client.create(kind, body)
+    await world.edit(**rollout(approval=None))
+    revision = await world.edit(artifact={"digest": digest("f")})
+    await world.reaches("Canary")
+    command = {"modelRef": {"name": world.name}, "action": "Promote", "revision": revision, "bypass": True}
+    body = {
+        "apiVersion": MODELACTIONS.api_version,
+        "kind": MODELACTIONS.kind,
+        "metadata": {"name": "promote", "namespace": world.namespace},
+        "spec": {**command, "user": ADMIN, "reason": "there are no numbers here"},
+    }
+    await world.client.create(MODELACTIONS, body)
+    await world.serves(revision)
+    running.cancel()
+    await world.edit(rollout={"shadow": {"sideEffects": "None"}})
+    await world.uses(GATEWAYCLASSES, "get")
+    await world.edit(rollout=None)
+
+
 async def unheard_changes(world: ChartWorld) -> None:
     """What the watches miss is found by listing, and then read."""
     world.proxy.passes = lambda _: False
-    for kind in (MODELS, FEATURESETS, JOBS, DEPLOYMENTS, SERVICES, HTTPROUTES, REPLICASETS, PODS):
+    declared = (MODELS, FEATURESETS, EVALUATIONGATES, MODELACTIONS, METRICSOURCES)
+    for kind in (*declared, JOBS, DEPLOYMENTS, SERVICES, HTTPROUTES, REPLICASETS, PODS):
         await world.change_unheard(kind)
         await world.uses(kind, "get")
     world.proxy.passes = lambda _: True

@@ -1,8 +1,9 @@
-"""What the pods of a Model count: in each a real /metrics page, on the pod's own address, of the runtime's own making."""
+"""What the pods of a Model count: each has a real /metrics page, on its own address, made by the runtime's own code."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -32,10 +33,14 @@ class _Server:
 
 @dataclass
 class Traffic:
-    """Runs the pods' pages. `loads`: what comes in, by revision. `silent`: revisions whose pages nobody can read."""
+    """Runs the pods' pages. `loads`: what comes in, by revision. `silent`: revisions whose pages nobody can read.
+
+    `turned_away`: how often such a page was asked for, by revision.
+    """
 
     loads: dict[str, Load] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
+    turned_away: Counter[str] = field(default_factory=Counter)
     _servers: dict[str, _Server] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -58,30 +63,19 @@ class Traffic:
         if server is not None:
             await _close(server)
 
-    async def silence(self, revision: str) -> None:
-        """From now on nothing listens where the revision's pages were; its pods go on."""
-        self.silent.add(revision)
-        for server in self._servers.values():
-            if server.revision == revision:
-                await _close(server)
-
-    async def speak(self, revision: str) -> None:
-        """The revision's pages are there again, with everything that was counted."""
-        self.silent.discard(revision)
-        for address, server in self._servers.items():
-            if server.revision == revision:
-                await self._open(address, server)
-
     async def close(self) -> None:
         """End all."""
         for address in list(self._servers):
             await self.end(address)
 
     async def _open(self, address: str, server: _Server) -> None:
-        if server.runner is not None or server.revision in self.silent:
+        if server.runner is not None:
             return
 
         async def page(_: web.Request) -> web.Response:
+            if server.revision in self.silent:
+                self.turned_away[server.revision] += 1
+                return web.Response(status=503)
             kind, body = server.metrics.page()
             return web.Response(body=body, headers={"Content-Type": kind})
 

@@ -360,7 +360,7 @@ class World:
     async def still(self) -> None:
         """Check that the operator, while it renews its lease once, writes nothing, but for what status still lacks."""
         written = [str(call) for call in await self.quiet(1) if not call.resource.endswith("/status")]
-        assert written == []
+        assert written == [], written
 
     def _renewals(self) -> int:
         return sum(call.resource == "leases" and call.verb == "update" for call in self.calls())

@@ -32,9 +32,17 @@ class Given:
         When(self._world).spec_is(artifact, **spec)
         return Then(self._world).serves(artifact)
 
-    def user(self, name: str) -> str:
-        """An ordinary person with the role `admin` in the namespace, who may write routes too."""
-        rule = {"apiGroups": ["gateway.networking.k8s.io", "penstock.dev"], "resources": ["*"], "verbs": ["*"]}
+    def user(self, name: str, *, verbs: bool = True) -> str:
+        """An ordinary person with the role `admin` in the namespace, who may write routes too.
+
+        `verbs`: whether also the verbs of commands are theirs, such as approve.
+        """
+        ordinary = ["get", "list", "watch", "create", "update", "patch", "delete"]
+        rule = {
+            "apiGroups": ["gateway.networking.k8s.io", "penstock.dev"],
+            "resources": ["*"],
+            "verbs": ["*"] if verbs else ordinary,
+        }
         role = {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role",
@@ -62,12 +70,14 @@ class When:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def spec_is(self, artifact: str | Json, **spec: Any) -> None:
-        """Apply the Model with one of the trained models, or with any artifact."""
+    def spec_is(self, artifact: str | Json, *, user: str = "", requested_by: str = "", **spec: Any) -> None:
+        """Apply the Model with one of the trained models, or with any artifact; as `user` if one is named."""
         found = self._world.flights.artifacts[artifact] if isinstance(artifact, str) else artifact
-        metadata = {"name": NAME, "namespace": self._world.namespace}
+        metadata: Json = {"name": NAME, "namespace": self._world.namespace}
+        if requested_by:
+            metadata["annotations"] = {"penstock.dev/requested-by": requested_by}
         model = {"apiVersion": PENSTOCK, "kind": "Model", "metadata": metadata, "spec": {"artifact": found, **spec}}
-        self._world.kubectl("apply", "-f", "-", input=dump(model))
+        self._world.kubectl(*([f"--as={user}"] if user else []), "apply", "-f", "-", input=dump(model))
 
     def deleted(self, kind: str, name: str, *options: str) -> None:
         """Delete an object by hand and do not wait for its end."""

@@ -118,13 +118,16 @@ class Release:
         assert found is not None
         return found
 
-    def action(self, kind: str, user: str, **spec: Any) -> str:
-        """A person gives a command; returns its name. Raises ClusterError with the server's sentence."""
+    def action(self, kind: str, user: str, *, signed: str = "", **spec: Any) -> str:
+        """A person gives a command (`signed` with another name); returns its name.
+
+        Raises ClusterError with the server's sentence.
+        """
         body = {
             "apiVersion": PENSTOCK,
             "kind": "ModelAction",
             "metadata": {"generateName": f"{kind.lower()}-", "namespace": self._world.namespace},
-            "spec": {"modelRef": {"name": NAME}, "action": kind, "user": user, **spec},
+            "spec": {"modelRef": {"name": NAME}, "action": kind, "user": signed or user, **spec},
         }
         made = self._world.kubectl(f"--as={user}", "create", "-o", "json", "-f", "-", input=dump(body))
         return str(json.loads(made)["metadata"]["name"])

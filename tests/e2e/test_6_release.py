@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from hack.cluster.addons import prometheus
+from hack.cluster.console import ClusterError
 from tests.e2e.dsl import NAME
-from tests.e2e.release import GATE, Holdout, Release, canary, misbehaving
+from tests.e2e.release import GATE, PATIENCE, Holdout, Release, canary, misbehaving
 from tests.e2e.world import World
 
 APPROVER = "olga"
@@ -86,4 +88,124 @@ def test_a_model_that_fails_in_the_evening_is_taken_back(given, when, then, worl
     assert served == {first}
     assert traffic.failed, "the clients saw it too, a few times"
     assert len(traffic.failed) < len(traffic.answers) / 10
+    release.log_replays(then)
+
+
+def test_a_model_that_answers_otherwise_is_caught_in_the_shadow(given, when, then, world, release):
+    first = given.model("logistic")
+    release.gate()
+    shadow = {"percent": 100, "minSamples": 400, "maxExcessDisagreement": "0.05", "sideEffects": "None"}
+    with given.traffic() as traffic:
+        when.spec_is(misbehaving(world, "lies"), rollout=plan(shadow=shadow))
+        caught = release.reaches("Shadow", first)
+        world.wait(
+            "copies are made", lambda: any("mirrorPercent" in item for item in world.model(NAME)["status"]["traffic"])
+        )
+        release.ends("ShadowHarm")
+        when.clients_have_asked(traffic, 50)
+    assert not traffic.failed
+    assert {answer.revision for answer in traffic.answers} == {first}, "no client was answered by the candidate"
+    (refused,) = [item for item in world.records(NAME)[-1]["result"]["rejected"] if item["quarantined"]]
+    assert (refused["revision"], refused["reason"]) == (caught["revision"], "ShadowHarm")
+    release.log_replays(then)
+
+
+def test_a_good_model_passes_its_shadow(given, when, then, world, release):
+    first = given.model("logistic")
+    release.gate()
+    shadow = {"percent": 100, "minSamples": 400, "maxExcessDisagreement": "0.1", "sideEffects": "None"}
+    with given.traffic() as traffic:
+        when.spec_is("boosted", rollout={"gates": [{"name": GATE}], "shadow": shadow, "stageDeadlineSeconds": 600})
+        release.reaches("Shadow", first)
+        second = then.serves("boosted", PATIENCE)
+        when.clients_have_asked(traffic, 50)
+    assert not traffic.failed
+    assert {answer.revision for answer in traffic.answers} == {first, second}
+    release.log_replays(then)
+
+
+def test_a_model_that_runs_out_of_memory_under_traffic_is_taken_back(given, when, then, world, release):
+    first = given.model("logistic")
+    release.gate()
+    # The gateway's counters cannot tell a pod that ends from one that is taken away: the pod itself does.
+    small = {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}}
+    with given.traffic() as traffic:
+        when.spec_is(misbehaving(world, "swells"), serving=small, rollout=plan())
+        release.reaches("Canary", first)
+        release.ends("CanaryHarm")
+        when.clients_have_asked(traffic, 50)
+    assert {answer.revision for answer in traffic.answers[-50:]} == {first}
+    release.log_replays(then)
+
+
+def test_without_numbers_the_canary_holds_and_goes_on_when_they_are_back(given, when, then, world, release):
+    first = given.model("logistic")
+    with given.traffic() as traffic:
+        when.spec_is("boosted", rollout={"canary": canary([{"weight": 20, "minSeconds": 5}])})
+        release.reaches("Canary", first)
+        prometheus.stop(world.cluster)
+        try:
+            then.condition("Progressing", "Unknown", "EvidenceMissing", PATIENCE)
+            assert release.candidate()["stage"] == "Canary"
+        finally:
+            prometheus.start(world.cluster)
+        then.serves("boosted", PATIENCE)
+    assert not traffic.failed
+    verdicts = release.log_replays(then)
+    assert "RollBack" not in verdicts
+    assert verdicts.count("Hold") == 1
+
+
+def test_a_git_revert_during_the_canary_goes_back_at_once(given, when, then, world, release):
+    first = given.model("logistic")
+    slow = {"canary": canary([{"weight": 20, "minSeconds": 600}])}
+    with given.traffic() as traffic:
+        when.spec_is("boosted", rollout=slow)
+        release.reaches("Canary", first)
+        when.spec_is("logistic", rollout=slow)
+        assert then.serves("logistic", PATIENCE) == first
+        when.clients_have_asked(traffic, 50)
+    assert not traffic.failed
+    assert {answer.revision for answer in traffic.answers[-50:]} == {first}
+    assert not world.records(NAME)[-1]["result"].get("rejected")
+    release.log_replays(then)
+
+
+def test_people_need_the_verb_and_their_own_name(given, when, then, world, release):
+    user = given.user(APPROVER)
+    stranger = given.user("sam", verbs=False)
+    rollout = {"approval": {"required": True, "separationOfDuties": True}}
+    when.spec_is("logistic", rollout=rollout, user=user, requested_by=user)
+    waiting = release.reaches("AwaitingApproval")
+    spec = {"revision": waiting["revision"], "evidenceDigest": waiting["evidenceDigest"]}
+    with pytest.raises(ClusterError, match="may not approve"):
+        release.action("Approve", stranger, **spec)
+    with pytest.raises(ClusterError, match=r"spec\.user must be"):
+        release.action("Approve", user, **spec, signed="olga.two")
+    assert release.answered(release.action("Approve", user, **spec))["reason"] == "OwnRequest"
+    other = release.action("Approve", user, revision="0" * 12, evidenceDigest=waiting["evidenceDigest"])
+    assert release.answered(other)["reason"] == "WrongRevision"
+    second = given.user("vera")
+    assert release.approve(second)["state"] == "Done"
+    then.serves("logistic", PATIENCE)
+    (approval,) = [item for item in world.records(NAME) if item["actor"] == second]
+    assert approval["inputs"]["evidenceDigest"] == waiting["evidenceDigest"]
+    release.log_replays(then)
+
+
+def test_a_rolled_back_revision_stays_away_until_it_is_released(given, when, then, world, release):
+    user = given.user(APPROVER)
+    first = given.model("logistic")
+    when.spec_is("boosted")
+    second = then.serves("boosted")
+    back = release.answered(release.action("Rollback", user, reason="the desk complains"))
+    assert back["state"] == "Done"
+    world.wait("the first serves again", lambda: world.model(NAME)["status"]["stable"]["revision"] == first, PATIENCE)
+    then.condition("SpecServed", "False", "RolledBack", PATIENCE)
+    when.spec_is("boosted", card={"purpose": "touched"})
+    release.answered(release.action("ReleaseQuarantine", user, revision=second, reason="it was the data"))
+    when.spec_is("logistic")
+    then.serves("logistic", PATIENCE)
+    when.spec_is("boosted")
+    assert then.serves("boosted", PATIENCE) == second
     release.log_replays(then)

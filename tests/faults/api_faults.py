@@ -5,9 +5,6 @@ python -m tests.faults.api_faults [CASE ...]
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import json
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +16,7 @@ from tests.faults.arena import Arena
 from tests.faults.history import History
 from tests.faults.proxy import Call, Heard, Mode, Plan, Reply
 from tests.faults.scenarios import SCENARIOS
-from tests.faults.stage import Outcome, Reference, Stage, label, play, references, stage, together
+from tests.faults.stage import Outcome, Reference, Stage, label, play, references, run_cases, together
 
 Spoil = Callable[[Arena], None]
 UNAVAILABLE = (Reply(500, "InternalError"), Reply(503, "ServiceUnavailable"), Reply(504, "Timeout"))
@@ -209,20 +206,5 @@ def _by_chance(share: float, answers: Sequence[Reply]) -> Plan:
     return plan
 
 
-def main() -> int:
-    """Try all cases, or those that are named; 1 if anything was violated."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("case", nargs="*", choices=[[], *CASES])
-    parser.add_argument("--jobs", type=int, default=6)
-    arguments = parser.parse_args()
-    cases = [CASES[name] for name in arguments.case or CASES]
-    with stage() as ready:
-        outcomes = asyncio.run(_try_cases(ready, cases, arguments.jobs))
-    violations = sum(len(outcome.violations) for outcome in outcomes)
-    missed = sum(not outcome.reached for outcome in outcomes)
-    print(json.dumps({"cases": len(outcomes), "violations": violations, "notReached": missed}))
-    return 1 if violations or missed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_cases(__doc__, CASES, _try_cases, jobs=6))

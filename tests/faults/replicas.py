@@ -5,9 +5,7 @@ python -m tests.faults.replicas [CASE ...]
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -21,7 +19,7 @@ from tests.faults.oracles import Violation, judge, manners, tracebacks
 from tests.faults.pair import LEADER, STANDBY, Pair, once
 from tests.faults.proxy import Call, Mode, Reply, leave_alone
 from tests.faults.scenarios import first_revision, second_revision
-from tests.faults.stage import Outcome, Reference, Stage, differences, references, stage, together
+from tests.faults.stage import Outcome, Reference, Stage, differences, references, run_cases, together
 
 # Fifteen seconds of the lease, and two looks at it, the first and the last, by the one who waits.
 TAKEOVER_SECONDS = 25.0
@@ -213,20 +211,5 @@ async def _try_cases(ready: Stage, cases: Sequence[Case], jobs: int) -> list[Out
     return await try_cases(ready, clean["switch"].reference, cases, jobs)
 
 
-def main() -> int:
-    """Try all cases, or those that are named; 1 if anything was violated."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("case", nargs="*", choices=[[], *CASES])
-    parser.add_argument("--jobs", type=int, default=5)
-    arguments = parser.parse_args()
-    cases = [CASES[name] for name in arguments.case or CASES]
-    with stage() as ready:
-        outcomes = asyncio.run(_try_cases(ready, cases, arguments.jobs))
-    violations = sum(len(outcome.violations) for outcome in outcomes)
-    missed = sum(not outcome.reached for outcome in outcomes)
-    print(json.dumps({"cases": len(outcomes), "violations": violations, "notReached": missed}))
-    return 1 if violations or missed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_cases(__doc__, CASES, _try_cases, jobs=5))

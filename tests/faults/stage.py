@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import json
@@ -10,10 +11,10 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hack.cluster.addons import chart
 from hack.cluster.apiserver import ApiServer
@@ -26,6 +27,7 @@ from tests.faults.scenarios import SCENARIOS, Scenario
 from tests.support.cluster import Cluster
 
 Json = dict[str, Any]
+C = TypeVar("C")
 
 MODES = (Mode.BEFORE, Mode.AFTER, Mode.LOST, Mode.CUT)
 _UID = re.compile(r"-[0-9a-f]{8}-(?=[0-9a-f]{10})")
@@ -73,6 +75,9 @@ class Outcome:
     violations: list[Violation]
     seconds: float
     reference: Reference = field(repr=False)
+
+
+Run = Coroutine[Any, Any, list[Outcome]]
 
 
 class At:
@@ -235,6 +240,26 @@ async def references(stage: Stage, scenarios: Iterable[str], jobs: int) -> dict[
     wanted = sorted(set(scenarios))
     outcomes = await together(jobs, [stage.run(SCENARIOS[name]) for name in wanted])
     return dict(zip(wanted, outcomes, strict=True))
+
+
+def run_cases(
+    description: str, cases: Mapping[str, C], attempt: Callable[[Stage, Sequence[C], int], Run], jobs: int
+) -> int:
+    """Be the command line of a set of cases: try all, or those that are named; 1 if anything was violated or missed.
+
+    `jobs`: how many at a time unless it is said.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("case", nargs="*", choices=[[], *cases])
+    parser.add_argument("--jobs", type=int, default=jobs)
+    arguments = parser.parse_args()
+    wanted = [cases[name] for name in arguments.case or cases]
+    with stage() as ready:
+        outcomes = asyncio.run(attempt(ready, wanted, arguments.jobs))
+    violations = sum(len(outcome.violations) for outcome in outcomes)
+    missed = sum(not outcome.reached for outcome in outcomes)
+    print(json.dumps({"cases": len(outcomes), "violations": violations, "notReached": missed}))
+    return 1 if violations or missed else 0
 
 
 async def together(jobs: int, runs: Iterable[Awaitable[Outcome]]) -> list[Outcome]:

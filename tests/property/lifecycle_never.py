@@ -9,7 +9,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from math import ceil
 from typing import Any
 
@@ -19,6 +18,7 @@ from penstock.domain.lifecycle import decide as machine
 from penstock.domain.lifecycle import replay
 from penstock.domain.lifecycle.decide import Commit
 from penstock.domain.lifecycle.observed import Observed
+from tests.property.lifecycle_settled import must, settled
 
 QUARANTINE = {"DigestMismatch", "UnsafeFormat", "GateFailed", "ShadowHarm", "CanaryHarm", "Rejected", "RolledBack"}
 # Beside what carries out Reject and Rollback, refusals, and the end of a way back that has begun.
@@ -36,24 +36,6 @@ WHILE_SUSPENDED = {
     "StableBack",
     "ActionRefused",
 }
-STAGES_WITH_TIME = {Stage.STARTING, Stage.EVALUATING, Stage.SHADOW, Stage.CANARY, Stage.PROMOTING}
-LIVE = {Stage.CANARY, Stage.AWAITING_APPROVAL}
-ASKED = {Stage.STARTING, Stage.EVALUATING, Stage.SHADOW, Stage.CANARY, Stage.AWAITING_APPROVAL}
-NO_WAY_OVER = {Stage.PROMOTING, Stage.ROLLING_BACK}
-
-
-class Violation(AssertionError):
-    """Something happened that never may. `rule`: which sentence was broken."""
-
-    def __init__(self, rule: str, detail: str = "") -> None:
-        super().__init__(f"{rule}: {detail}")
-        self.rule = rule
-
-
-def must(holds: bool, rule: str, detail: object = "") -> None:
-    """Raise a Violation unless the rule holds."""
-    if not holds:
-        raise Violation(rule, str(detail))
 
 
 @dataclass
@@ -275,7 +257,9 @@ class Never:
         if event == "ApprovalExpired" and candidate is not None and candidate.plan is not None:
             must(self.ran >= candidate.plan.approval.expires_after_seconds, "people have their whole time", self.ran)
         place = _place(new.candidate)
-        if place != self.stage or commit.verdict.value in ("Await", "Reconsider", "Retry"):
+        # An edit before anything was measured begins nothing anew.
+        anew = commit.rule != "Starting/PlanTightened" and commit.verdict.value in ("Await", "Reconsider", "Retry")
+        if place != self.stage or anew:
             self.ran = 0
         if event == "StepApplied":
             self.applied = 0
@@ -327,52 +311,7 @@ class Never:
         if head is None:
             must(seen.suspended or seen.undecided, "a Model begins")
             return
-        state = head
-        candidate, stable = state.candidate, state.stable
-        if state.failover and stable is not None and (candidate is None or candidate.stage not in NO_WAY_OVER):
-            must(seen.workload(stable).ready == 0, "the stable revision takes over again", stable)
-        waiting = [action.type.value for action in seen.actions if action.uid not in state.handled]
-        if candidate is None:
-            must(not waiting, "a command is carried out or refused", waiting)
-            open_ = seen.suspended or seen.undecided
-            must(
-                open_ or (state.wanted is not None and state.wanted.spec_hash == seen.spec_hash), "the spec is followed"
-            )
-            return
-        share = state.weights.get(candidate.revision, 0)
-        standing, limit = seen.suspended or bool(seen.frozen), seen.limits.stage_deadline
-        if candidate.stage in LIVE and share and stable is not None:
-            bad = candidate.revision in seen.crashed or any(item.verdict == "Fail" for item in seen.live.findings)
-            must(not bad, "harm ends a candidate at once", candidate.stage)
-        if candidate.stage is Stage.PROMOTING and stable is not None and share and not _leaves_quarantined(state):
-            must(candidate.revision not in seen.crashed, "a crash ends a candidate at once", candidate.stage)
-        if 0 < share < 100 and stable is not None:
-            needed = max(1, ceil(max(1, seen.workload(stable).ready) * share / 100))
-            must(seen.workload(candidate.revision).ready >= needed, "lost pods lose their traffic", share)
-        refused = seen.route.refused and seen.route.weights.get(candidate.revision)
-        must(not (refused and share and stable), "a refused route is taken back", candidate.stage)
-        fallback = seen.fallback
-        if stable is not None and fallback is not None and state.weights.get(stable) == 100:
-            dead = seen.workload(stable).ready == 0 and seen.workload(fallback).ready > 0
-            free = fallback != candidate.revision and fallback not in self.quarantined
-            must(not (dead and free), "the fallback takes over", candidate.stage)
-        if candidate.stage in STAGES_WITH_TIME and not standing and stable is not None:
-            must(self.ran < 2 * limit, "no candidate stays in a stage for ever", (candidate.stage, self.ran))
-        if standing:
-            return
-        if candidate.stage in ASKED and candidate.plan is not None and not candidate.cites:
-            held = {gate.name: float(gate.bars["auc:min"]) for gate in candidate.plan.gates}
-            bars = {gate.name: float(gate.bars["auc:min"]) for gate in seen.plan.gates}
-            lax = [name for name, bar in bars.items() if held.get(name, 0) < bar]
-            must(not lax, "an edit that asks for more holds for the candidate under way", lax)
-            must(candidate.plan.approval.required or not seen.plan.approval.required, "an approval asked for is needed")
-        if candidate.stage is Stage.AWAITING_APPROVAL:
-            must("Reject" not in waiting, "one Reject ends it", waiting)
-        if candidate.stage is Stage.PENDING:
-            must(bool(seen.blockers), "Pending waits for something", candidate)
-        if candidate.stage is Stage.AWAITING_APPROVAL and not candidate.approved and candidate.plan:
-            end = candidate.since + timedelta(seconds=candidate.plan.approval.expires_after_seconds)
-            must(seen.now < end, "a question has an end", end)
+        settled(head, seen, self.quarantined, self.ran)
 
 
 def _is_a_record(before: Checkpoint | None, seen: Observed, commit: Commit) -> None:
@@ -408,10 +347,6 @@ def _ordered_back(state: Checkpoint) -> bool:
     if candidate is None or asked is None:
         return False
     return asked.source is Source.ROLLBACK and asked.revision == candidate.revision
-
-
-def _leaves_quarantined(state: Checkpoint) -> bool:
-    return any(item.revision == state.stable and item.quarantined for item in state.rejected)
 
 
 def _place(candidate: CandidateState | None) -> Any:

@@ -30,7 +30,8 @@ from penstock.domain.lifecycle.observed import (
     RouteView,
     WorkloadView,
 )
-from tests.property.lifecycle_never import Never, Violation
+from tests.property.lifecycle_never import Never
+from tests.property.lifecycle_settled import Violation, must
 from tests.unit.domain.given import LIMITS, NOW, revision, spec_hash
 
 NAMES = ("a", "b", "c", "d")
@@ -251,10 +252,23 @@ class World:
             self.never.decided(self.state, seen, commit)
             self.log.append(commit)
             self.state = commit.result
+            self._is_ordered(seen)
             if commit.result.candidate is not None and commit.result.candidate.stage is not Stage.PENDING:
                 self.started.add(commit.result.candidate.revision)
         tail = [f"{commit.rule}: {commit.verdict.value}" for commit in self.log[-MAX_DECISIONS:]]
         raise Violation("decisions end", str(tail))
+
+    def _is_ordered(self, seen: Observed) -> None:
+        """Judge that whoever gets traffic has pods ordered, and that the stable revision keeps its size."""
+        state = self.state or Checkpoint()
+        sizes = {item.revision: item.replicas for item in desired(state, seen).workloads}
+        # A fallback that the spec does not name any more serves until the stable revision is back.
+        routed = set(state.weights) if not state.failover else set(state.weights) & set(sizes)
+        must(routed <= set(sizes), "who gets traffic has pods ordered", state.weights)
+        if state.stable is not None:
+            must(sizes.get(state.stable) == seen.replicas, "the stable revision keeps its size", sizes)
+        if state.candidate is not None and state.candidate.stage in (Stage.PROMOTING, Stage.ROLLING_BACK):
+            must(state.candidate.revision in sizes, "pods stay until the route has moved", sizes)
 
     def wanted(self, seen: Observed | None = None) -> set[str]:
         """Return the revisions that must have pods."""

@@ -25,6 +25,7 @@ from penstock.kube.resources import (
     DEPLOYMENTS,
     GATEWAYS,
     HTTPROUTES,
+    JOBS,
     PODS,
     REPLICASETS,
     SERVICES,
@@ -36,7 +37,7 @@ from penstock.kube.resources import (
 Json = dict[str, Any]
 
 WATCHED = (MODELS, DEPLOYMENTS, HTTPROUTES, GATEWAYS)
-COLLECTED = (DEPLOYMENTS, SERVICES, HTTPROUTES, REPLICASETS, PODS)
+COLLECTED = (DEPLOYMENTS, SERVICES, HTTPROUTES, REPLICASETS, JOBS, PODS)
 CONTROLLER_NAME = "simulation.example.com/gateway"
 
 
@@ -129,7 +130,9 @@ class Simulation:
                         self._changed.set()
 
     async def _look(self) -> None:
-        seen = {kind: (await self._client.list(kind, self._namespace))[0] for kind in (MODELS, *COLLECTED)}
+        # Owners last: what was made in between must not look like an orphan.
+        kinds = reversed((MODELS, *COLLECTED))
+        seen = {kind: (await self._client.list(kind, self._namespace))[0] for kind in kinds}
         if self.collects and await self._collect(seen):
             self._changed.set()
             return

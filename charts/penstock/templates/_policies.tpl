@@ -3,6 +3,8 @@
 {{- $operator := include "penstock.account" . | trim }}
 {{- $p := .Values.policies }}
 {{- $cleaners := list $p.garbageCollector $p.namespaceController }}
+{{- /* Who may delete DecisionRecords too, once they are in the artifact store; nobody where there is no archiver. */}}
+{{- $archiver := ternary (list (printf "system:serviceaccount:%s:penstock-archiver" .Release.Namespace)) list .Values.archiver.enabled }}
 {{- /* Each policy: who may write what. `selector` limits it to objects that carry our label. */}}
 {{- $records := dict "name" "penstock-records" "ops" (list "CREATE" "UPDATE" "DELETE")
   "rules" (list (dict "groups" (list "penstock.dev") "resources" (list "modelrevisions" "decisionrecords")))
@@ -54,7 +56,11 @@ spec:
       resources: {{ .resources | toJson }}
     {{- end }}
   validations:
-  - expression: {{ printf "request.operation == 'DELETE' ? request.userInfo.username in %s : request.userInfo.username in %s" ($policy.deleters | toJson) ($policy.writers | toJson) | quote }}
+  {{- $also := "" }}
+  {{- if and $archiver (eq $policy.name "penstock-records") }}
+  {{- $also = printf " || (request.resource.resource == 'decisionrecords' && request.userInfo.username in %s)" ($archiver | toJson) }}
+  {{- end }}
+  - expression: {{ printf "request.operation == 'DELETE' ? (request.userInfo.username in %s%s) : request.userInfo.username in %s" ($policy.deleters | toJson) $also ($policy.writers | toJson) | quote }}
     messageExpression: {{ printf "'%s ' + request.userInfo.username" $policy.what | quote }}
     reason: Forbidden
 ---

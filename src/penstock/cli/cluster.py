@@ -42,13 +42,6 @@ def resource_of(kind: type[ApiObject]) -> Resource:
 MODELS, DECISIONRECORDS, MODELACTIONS = (resource_of(kind) for kind in (Model, DecisionRecord, ModelAction))
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what says which cluster and namespace are meant, as kubectl calls it."""
-    parser.add_argument("-n", "--namespace", help="the namespace; that of the kubeconfig's context if absent")
-    parser.add_argument("--context", help="the context of the kubeconfig")
-    parser.add_argument("--kubeconfig", type=Path, help="the kubeconfig; else $KUBECONFIG, else ~/.kube/config")
-
-
 class Cluster:
     """One namespace of one cluster. Every method raises `penstock.kube.errors.ApiError`."""
 

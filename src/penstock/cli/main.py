@@ -1,4 +1,4 @@
-"""`penstock push`, `penstock digest` and `penstock profile`."""
+"""`penstock push`, `digest`, `profile`, `audit` and `replay`."""
 
 import argparse
 import json
@@ -11,13 +11,13 @@ from penstock.artifact.digest import digest_path
 from penstock.artifact.errors import ArtifactError, Reason
 from penstock.artifact.push import push
 from penstock.artifact.reference import OciReference, parse_reference
-from penstock.cli import profile
+from penstock.cli import logs, profile
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status (0, 2 for wrong usage, 20 to 26 for artifact errors, else 1)."""
     options = _parser().parse_args(arguments)
-    if options.command == "profile":
+    if hasattr(options, "run"):
         return int(options.run(options))
     try:
         result = _push(options) if options.command == "push" else _digest(options)
@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (pushing, digesting):
         command.add_argument("--output", choices=("text", "json"), default="text")
     profile.add_commands(commands)
+    logs.add_commands(commands)
     return parser
 
 

@@ -42,7 +42,8 @@ def draw(model: Model, pods: Sequence[Json] | None) -> Node:
     if status.url:
         top.add(f"url {status.url}")
     if model.spec.owner is not None:
-        top.add(f"owner {model.spec.owner.team}, {model.spec.owner.contact}")
+        contact = f", {model.spec.owner.contact}" if model.spec.owner.contact else ""
+        top.add(f"owner {model.spec.owner.team}{contact}")
     for condition in notable(model):
         top.add(f"{condition.type} {condition.status}, {condition.reason}: {condition.message}")
     if status.observed_generation != model.metadata.generation:

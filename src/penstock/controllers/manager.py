@@ -142,6 +142,7 @@ class Manager:
                 self.gate_queue, SIDE_WORKERS, EVALUATIONGATES, partial(gate_concerns, self.cache), gates.reconcile
             ),
         )
+        self.cache.on_surprise = self._wake
         self._reflectors = [
             Reflector(client, source, self, silence=self._silent_for, metrics=metrics) for source in BY_REFLECTOR
         ]

@@ -23,9 +23,9 @@ Json = dict[str, Any]
 
 CHILD_SELECTOR = f"{names.MANAGED_BY}={names.MANAGER}"
 CHILDREN = (DEPLOYMENTS, SERVICES, HTTPROUTES, REPLICASETS, PODS, JOBS)
-# What people edit comes through kopf, one kind after the other; of the rest there is far more, and it comes faster by
-# a reflector.
-BY_KOPF = (FEATURESETS, MODELS)
+# kopf, the frame of the process, watches the kind of which there are few and which seldom changes; of the rest there
+# is far more, and a reflector takes a fraction of the time and memory for it.
+BY_KOPF = (FEATURESETS,)
 BY_REFLECTOR = (
     Source(DECISIONRECORDS),
     Source(MODELREVISIONS),
@@ -34,8 +34,10 @@ BY_REFLECTOR = (
     Source(METRICSOURCES),
     # A cluster without Gateway API: Models are routed by Service.
     *(Source(kind, CHILD_SELECTOR, optional=kind is HTTPROUTES) for kind in CHILDREN),
+    # Last: a new leader lists it when all that belongs to it has been listed.
+    Source(MODELS),
 )
-OF_OURS = (MODELREVISIONS, EVALUATIONGATES, MODELACTIONS, METRICSOURCES)
+OF_OURS = (MODELS, MODELREVISIONS, EVALUATIONGATES, MODELACTIONS, METRICSOURCES)
 PRUNED = [*map(Scope, (*BY_KOPF, *OF_OURS)), *(Scope(kind, None, CHILD_SELECTOR) for kind in CHILDREN)]
 
 

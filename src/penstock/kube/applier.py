@@ -11,6 +11,7 @@ from typing import Protocol
 import orjson
 
 from penstock.kube import errors
+from penstock.kube.cache import packed
 from penstock.kube.client import KubeClient
 from penstock.kube.metrics import Children, KubeMetrics
 from penstock.kube.ownership import applied_fields, first_difference
@@ -80,7 +81,7 @@ class _Memo:
     intent: bytes
     content: bytes
     version: str
-    obj: Json | None  # kept only until the watch shows it
+    written: bytes | None  # the object, packed, until the watch shows it: many wait for that at a time
 
 
 class Applier:
@@ -160,10 +161,11 @@ class Applier:
     def _observed(self, key: ObjectKey, owner_uid: str) -> Json | None:
         """Our object as last seen or last written, whichever is newer; None if not known to be there and ours."""
         memo = self._memos.get(key)
-        if memo is not None and memo.obj is not None:
+        if memo is not None and memo.written is not None:
             if not self._known.caught_up([key]):
-                return memo.obj
-            memo.obj = None
+                written: Json = orjson.loads(memo.written)
+                return written
+            memo.written = None
         seen = self._known.get(key.resource, key.namespace, key.name)
         # A cached object of another owner may be long gone; only the API server can tell, by refusing a create.
         return seen if seen is not None and _is_owned_by(seen, owner_uid) else None
@@ -282,7 +284,7 @@ class Applier:
         version = version_of(obj)
         if keep:
             self._known.note_write(key.resource, key.namespace, key.name, version)
-        self._memos[key] = _Memo(intent, _content_digest(obj), version, obj if keep else None)
+        self._memos[key] = _Memo(intent, _content_digest(obj), version, packed(obj) if keep else None)
 
     def _done(self, key: ObjectKey, result: str, obj: Json, *, changed: bool) -> Applied:
         self._applies(key.resource, result).inc()

@@ -15,8 +15,8 @@ from penstock.kube.ownership import applied_fields
 from penstock.kube.resources import Json, ObjectKey, Resource, controller_of, key_of, uid_of, version_of
 
 _TOMBSTONES = 4096
-# Those of a hundred Models, which is more than are handled at a time.
-UNPACKED = 1024
+# Those of some twenty Models, which is more than are handled at a time.
+UNPACKED = 256
 T = TypeVar("T")
 
 
@@ -74,6 +74,7 @@ class Cache:
         self._expected: dict[ObjectKey, tuple[int, float]] = {}
         self._deleted_at: OrderedDict[ObjectKey, int] = OrderedDict()
         self._highest: dict[Resource, int] = defaultdict(int)
+        self.on_surprise: Callable[[Resource, Json], None] = lambda *_: None
 
     def upsert(self, resource: Resource, obj: Json) -> bool:
         """Takes in an object from a watch or list; False if it is not newer than what is held, and was ignored."""
@@ -90,13 +91,26 @@ class Cache:
             self._unindex(key, held.read())
         owned = applied_fields(obj, self._field_manager)
         trimmed = self._trimmed(resource, obj)
-        packed = _packed(owned) if owned is not None else None
-        entry = self._entries[resource][key] = _Entry(trimmed, None, uid_of(trimmed), version, packed)
+        fields = packed(owned) if owned is not None else None
+        entry = self._entries[resource][key] = _Entry(trimmed, None, uid_of(trimmed), version, fields)
         self._used(key, entry)
         self._index(key, trimmed)
         self._met(key, version)
         self._gauge(resource)
         return True
+
+    def take_answer(self, resource: Resource, obj: Json) -> None:
+        """Takes in what the API server answered to a write of a status.
+
+        ``on_surprise`` is called if somebody else's change came with it: the event that tells of it comes later, is
+        older than what is held then, and would be ignored.
+        """
+        where = obj["metadata"].get("namespace"), obj["metadata"]["name"]
+        before = self.get(resource, *where)
+        self.upsert(resource, obj)
+        after = self.get(resource, *where)
+        if before is not None and after is not None and _without_status(before) != _without_status(after):
+            self.on_surprise(resource, after)
 
     def remove(
         self,
@@ -219,7 +233,7 @@ class Cache:
         self._unpacked.move_to_end(key)
         if len(self._unpacked) > self._keep_unpacked:
             _, oldest = self._unpacked.popitem(last=False)
-            oldest.packed = oldest.packed or _packed(oldest.obj)
+            oldest.packed = oldest.packed or packed(oldest.obj)
             oldest.obj = None
 
     def _is_caught_up(self, key: ObjectKey) -> bool:
@@ -269,7 +283,8 @@ def _discard(index: dict[T, dict[ObjectKey, None]], value: T, key: ObjectKey) ->
         del index[value]
 
 
-def _packed(value: object) -> bytes:
+def packed(value: object) -> bytes:
+    """Return the value as JSON text of no more memory than it is long."""
     # What orjson returns keeps the buffer it was written into, of up to 16 KiB; a copy has the size of its content.
     return bytes(memoryview(orjson.dumps(value)))
 
@@ -281,3 +296,9 @@ def _labels(obj: Json) -> dict[str, str]:
 
 def _number(resource_version: str) -> int | None:
     return int(resource_version) if resource_version.isdecimal() else None
+
+
+def _without_status(obj: Json) -> Json:
+    kept = {key: value for key, value in obj.items() if key not in ("status", "apiVersion", "kind")}
+    kept["metadata"] = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
+    return kept

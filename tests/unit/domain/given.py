@@ -168,8 +168,15 @@ class Case:
         """The gateway takes the route as it is ordered, and knows everything that is asked for."""
         weights, known = dict(self.state.weights), Probe(True, "answered")
         route = RouteView(present=True, weights=weights, accepted=True)
-        everybody = dict.fromkeys((A, B, C), known)
+        everybody = dict.fromkeys((A, B, C, *weights), known)
         return self.see(after, **{"route": route, "reached": everybody, "previewed": everybody, **changes})
+
+    def taken(self) -> list[str]:
+        """The gateway takes every route as it is ordered, until nothing changes any more."""
+        found: list[str] = []
+        while verdicts := self.routed(1, actions=self.look.actions):
+            found += verdicts
+        return found
 
     def act(self, kind: str, user: str = "bob", after: float = 1, seen: Any = None, **changes: Any) -> list[str]:
         """A person gives a command; about the candidate and its evidence unless it says otherwise."""
@@ -195,7 +202,14 @@ class Case:
 
 def at(stage: Stage, name: str = "b", **changes: Any) -> Case:
     """Revision b beside the stable a, brought to a stage the ordinary way. `changes`: to every look."""
-    look = {"plan": plan(), "requester": "ann", "fallback": None, **changes, **healthy(A), **routed(A)}
+    look = {
+        "plan": plan(),
+        "requester": "ann",
+        "created": NOW - timedelta(days=1),
+        **changes,
+        **healthy(A),
+        **routed(A),
+    }
     waits = {"blockers": (Blocker("GatewayMissing", "wait"),)} if stage is Stage.PENDING else {}
     state = stable("a")
     case = Case(state, seen(name, 10, **look), [])
@@ -207,7 +221,7 @@ def at(stage: Stage, name: str = "b", **changes: Any) -> Case:
 
 def _bring(case: Case, stage: Stage) -> Case:
     """Bring a case to a later stage."""
-    case.routed(1, **{key: value for key, value in healthy(A, B).items() if key != "previewed"})
+    case.routed(1, **{key: value for key, value in healthy(A, case.look.revision).items() if key != "previewed"})
     for _ in range(12):
         now = case.candidate.stage
         if now is stage:

@@ -114,7 +114,7 @@ def test_an_analysis_survives_json() -> None:
 
 
 def test_the_outlook_of_the_design() -> None:
-    """Margin 0.005 at 5 % of 50 req/s: some 5 to 10 minutes at 0.1 % errors, half an hour at 1 %, longer than an hour at 5 %."""
+    """Margin 0.005 at 5 % of 50 req/s: minutes at 0.1 % errors, half an hour at 1 %, more than an hour at 5 %."""
     begun = replace(QUIET, n=0, step_n=0, log_go=0.0)
     minutes = []
     for share in (0.001, 0.01, 0.05):

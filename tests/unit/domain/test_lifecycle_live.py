@@ -45,7 +45,7 @@ def test_shadow_that_shows_harm_is_quarantined() -> None:
 
 def test_step_begins_when_the_gateway_has_taken_it() -> None:
     case = at(Stage.CANARY)
-    assert case.see(599, **live("Pass")) == []
+    assert case.see(598, **live("Pass")) == []
     assert case.candidate.applied_at is None
     assert case.routed(1) == ["Applied"]
     assert case.candidate.applied_at == case.look.now
@@ -185,7 +185,7 @@ def test_lost_evidence_holds_and_its_time_does_not_count(stage: Stage) -> None:
     assert case.see(9, **live(sighted=False)) == ["Hold"]
     assert case.state.weights == weights, "a healthy candidate and a healthy stable revision keep what they have"
     assert case.see(591, **live(sighted=False)) == []
-    assert case.see(1, **live()) == ["Release"]
+    assert case.see(1, **live(requests=0)) == ["Release"]
     assert case.candidate.blind.seconds == 592
     assert case.see(580, **live("Inconclusive", requests=0)) == []
     assert case.see(30, **live("Inconclusive", requests=0)) in (["RollBack"], ["Reject"])

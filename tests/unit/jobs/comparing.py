@@ -23,7 +23,7 @@ from penstock.domain.shadow.view import Tally
 from tests.unit.runtime.server import REVISION, Server, free_port
 
 CANDIDATE = "ba9876543210"
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 120.0
 WINDOW_SECONDS = 2.0
 DECISION = AnswerRule(Measure.DECISION)
 

@@ -25,6 +25,21 @@ def test_an_older_or_equal_version_is_ignored_and_versions_are_numbers() -> None
     assert held["spec"] == 2
 
 
+def test_a_change_that_only_the_answer_to_our_own_write_tells_of_is_told() -> None:
+    cache = Cache()
+    told: list[Json] = []
+    cache.on_surprise = lambda _, obj: told.append(obj)
+    cache.upsert(DEPLOYMENTS, make("a", 5, spec=1))
+    cache.take_answer(DEPLOYMENTS, make("a", 6, spec=1, status={"ready": 1}))
+    assert told == []
+    # Version 7 was somebody else's; its event comes after the answer to our write of version 8, and is no news then.
+    cache.take_answer(DEPLOYMENTS, make("a", 8, spec=2, status={"ready": 2}))
+    assert [obj["spec"] for obj in told] == [2]
+    assert not cache.upsert(DEPLOYMENTS, make("a", 7, spec=2))
+    cache.take_answer(DEPLOYMENTS, make("a", 4, spec=3))
+    assert len(told) == 1
+
+
 def test_versions_that_are_no_numbers_are_taken_as_they_come() -> None:
     cache = Cache()
     assert cache.upsert(DEPLOYMENTS, make("a", "zebra"))

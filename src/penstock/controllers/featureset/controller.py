@@ -162,7 +162,7 @@ class FeatureSetController:
             written = await self._applier.apply_status(FEATURESETS, body)
         except NotFound:
             return
-        self._cache.upsert(FEATURESETS, written)
+        self._cache.take_answer(FEATURESETS, written)
 
     def _tell(self, feature_set: FeatureSet, known: FeatureSetStatus) -> None:
         run = known.run

@@ -63,7 +63,7 @@ class EvaluationGateController:
             "status": content,
         }
         try:
-            self._cache.upsert(EVALUATIONGATES, await self._applier.apply_status(EVALUATIONGATES, body))
+            self._cache.take_answer(EVALUATIONGATES, await self._applier.apply_status(EVALUATIONGATES, body))
         except NotFound:
             return None
         except Forbidden as error:

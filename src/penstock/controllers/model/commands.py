@@ -80,7 +80,7 @@ class Commands:
             "status": status.as_json(),
         }
         try:
-            self._cache.upsert(MODELACTIONS, await self._applier.apply_status(MODELACTIONS, body))
+            self._cache.take_answer(MODELACTIONS, await self._applier.apply_status(MODELACTIONS, body))
         except NotFound:
             return
 

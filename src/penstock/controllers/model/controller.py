@@ -41,7 +41,7 @@ from penstock.kube.client import KubeClient
 from penstock.kube.errors import Forbidden, Invalid, NotFound
 from penstock.kube.events import EventRecorder
 from penstock.kube.resources import ObjectKey
-from penstock.routing.gateway_api import GatewayRouter
+from penstock.routing.gateway_api import GatewayRouter, Parent
 from penstock.routing.protocol import Router
 from penstock.routing.service import ServiceRouter
 
@@ -98,6 +98,7 @@ class ModelController:
         self._written: dict[ModelKey, set[ObjectKey]] = {}
         # What kept the last look from being carried out; goes away when it can be.
         self._obstacles: dict[ModelKey, Blocker] = {}
+        self._unmirrored: dict[ModelKey, Blocker] = {}
 
     async def reconcile(self, key: ModelKey) -> float | None:
         """Handle one Model; return the seconds after which to look again, None if only events matter."""
@@ -125,6 +126,7 @@ class ModelController:
         parent = parent_of(identity.namespace, model.spec, self._config.gateway)
         gateway = await self._gateways.view(parent) if parent else None
         router: Router = GatewayRouter(parent) if parent else ServiceRouter()
+        await self._note_mirror(key, model, parent)
         head = self._log.head(identity.uid)
         scope = await self._load(model, head, router, gateway)
         lost = ""
@@ -172,6 +174,7 @@ class ModelController:
             self._hindrances(key),
             self._plans.of(model),
             head.sequence if head else 0,
+            self._log.inherited(Identity(*key, model.metadata.uid)),
             now,
         )
         return scope.with_evidence(await self._evidence.look(scope, head.result if head else Checkpoint(), now))
@@ -181,9 +184,19 @@ class ModelController:
         found = []
         if wrong := self._policies_wrong():
             found.append(Blocker(Reason.POLICY_MISSING, describe(Reason.POLICY_MISSING, detail=wrong)))
-        if key in self._obstacles:
-            found.append(self._obstacles[key])
+        found += [noted[key] for noted in (self._obstacles, self._unmirrored) if key in noted]
         return tuple(found)
+
+    async def _note_mirror(self, key: ModelKey, model: Model, parent: Parent | None) -> None:
+        """Note what the Model's Gateway says against copying requests, where the rollout asks for that."""
+        shadow = model.spec.rollout.shadow
+        refused = await self._gateways.mirror_refusal(parent, shadow.percent) if shadow and parent else ""
+        if refused:
+            self._unmirrored[key] = Blocker(
+                Reason.ROUTING_UNSUPPORTED, describe(Reason.ROUTING_UNSUPPORTED, detail=refused)
+            )
+        else:
+            self._unmirrored.pop(key, None)
 
     async def _catch_up(self, identity: Identity, scope: Scope) -> tuple[DecisionRecordSpec | None, str]:
         """A live object bears a higher number than the log we know: read the log itself."""
@@ -239,7 +252,7 @@ class ModelController:
             written = await self._applier.apply_status(MODELS, body)
         except NotFound:
             return 0.0
-        self._cache.upsert(MODELS, written)
+        self._cache.take_answer(MODELS, written)
         self._pace.settle(key)
         return 0.0
 
@@ -275,6 +288,7 @@ class ModelController:
         self._pace.settle(key)
         self._written.pop(key, None)
         self._obstacles.pop(key, None)
+        self._unmirrored.pop(key, None)
         if obj is not None:
             self._log.forget(obj["metadata"]["uid"])
 

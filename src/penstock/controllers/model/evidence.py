@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from penstock.api.v1alpha1.checkpoint import CandidateState, Checkpoint
+from penstock.api.v1alpha1.checkpoint import CandidateState, Checkpoint, Plan
 from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.controllers.config import OperatorConfig
 from penstock.controllers.gates.view import Ask, Evaluations, Looked
@@ -20,6 +20,7 @@ from penstock.controllers.model.shadows import Shadows
 from penstock.domain.gates.verdict import Verdict
 from penstock.domain.gates.view import GateView
 from penstock.domain.lifecycle.observed import GateFinding
+from penstock.domain.lifecycle.plan import missing_gates
 from penstock.kube.cache import Cache
 from penstock.kube.client import KubeClient
 
@@ -57,6 +58,7 @@ class Evidence:
             live=compared.live if compared.live.sighted is not None or compared.shadow is not None else found.live,
             jobs=compared.jobs,
             gone=compared.gone,
+            again=compared.again,
             actions=tuple(action for action in actions if action.uid not in state.handled),
             existing=tuple(action.uid for action in actions),
         )
@@ -92,12 +94,18 @@ class Evidence:
             model_uid=scope.identity.uid,
             candidate=spec,
             champion=scope.revisions.get(state.stable) if state.stable else None,
-            gates=[gate.name for gate in candidate.plan.gates],
+            gates=_asked(candidate.plan, scope.seen.plan, missing_gates(candidate)),
             proofs=[*candidate.proofs, *state.proofs],
             training_digests=training_digests(scope, candidate),
             round=candidate.evaluation,
         )
         return await self._evaluations.look(ask, now)
+
+
+def _asked(plan: Plan, live: Plan, lacking: Collection[str]) -> list[str]:
+    """Return the gates that have something to say: an edited gate has not, of a candidate that passed it before."""
+    now = {gate.name: gate.spec_hash for gate in live.gates}
+    return [gate.name for gate in plan.gates if gate.name in lacking or now.get(gate.name) == gate.spec_hash]
 
 
 def training_digests(scope: Scope, candidate: CandidateState) -> frozenset[str]:

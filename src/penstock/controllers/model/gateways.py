@@ -11,10 +11,13 @@ from penstock.api.v1alpha1.model import ModelSpec
 from penstock.controllers.config import GatewaySettings
 from penstock.kube.client import KubeClient
 from penstock.kube.errors import NotFound
-from penstock.kube.resources import GATEWAYS, Json
+from penstock.kube.resources import GATEWAYCLASSES, GATEWAYS, Json
+from penstock.routing.features import mirror_refusal
 from penstock.routing.gateway_api import Parent
 
 REFRESH_SECONDS = 15.0
+# What a kind of gateway can do changes with its release.
+CLASS_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Gateways:
         self._default = default
         self._locks: defaultdict[Parent, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._seen: dict[Parent, tuple[float, GatewayView]] = {}
+        self._classes: dict[Parent, tuple[float, Json | None]] = {}
 
     async def view(self, parent: Parent) -> GatewayView:
         """Return what is known of a Gateway."""
@@ -57,6 +61,18 @@ class Gateways:
                 view = GatewayView(exists=False)
             self._seen[parent] = (time.monotonic(), view)
             return view
+
+    async def mirror_refusal(self, parent: Parent, percent: int) -> str:
+        """Return why this Gateway cannot copy so many percent of the requests, as its class says; empty if it may."""
+        known = self._classes.get(parent)
+        if known is None or time.monotonic() - known[0] >= CLASS_SECONDS:
+            try:
+                gateway = await self._client.get(GATEWAYS, parent.namespace, parent.name)
+                found = await self._client.get(GATEWAYCLASSES, None, gateway["spec"]["gatewayClassName"])
+            except NotFound:
+                found = None
+            known = self._classes[parent] = (time.monotonic(), found)
+        return mirror_refusal(known[1], percent)
 
     def _read(self, parent: Parent, gateway: Json) -> GatewayView:
         listeners = [

@@ -42,11 +42,13 @@ class Live:
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._reader = Reader(sources, clock)
+        self._clock = clock
         self._wake = wake
         self._look_seconds = look_seconds
         self._meters: dict[ModelKey, Meter] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._history_kept: dict[ModelKey, datetime] = {}
+        # What status shows of the history, and since when.
+        self._kept: dict[ModelKey, tuple[datetime, dict[str, Any] | None]] = {}
 
     def look(self, scope: Scope, state: Checkpoint, now: datetime) -> Gathered:
         """Return what live traffic shows by now; begins, goes on and ends the reading as the state asks for."""
@@ -76,7 +78,7 @@ class Live:
     def forget(self, key: ModelKey) -> None:
         """Stop reading a Model's counters."""
         meter = self._meters.pop(key, None)
-        self._history_kept.pop(key, None)
+        self._kept.pop(key, None)
         if meter is not None and meter.task is not None:
             meter.task.cancel()
 
@@ -118,7 +120,8 @@ class Live:
                 except Exception:
                     logger.exception("%s/%s: a reading failed", *key)
                     meter.trouble = "a reading failed; the operator's log says why"
-            if meter.session is not None:
+                    meter.failed(self._clock())
+            if meter.session is not None or self._has_to_be_kept(key, meter):
                 self._wake(key)
             await asyncio.sleep(self._look_seconds)
 
@@ -129,12 +132,14 @@ class Live:
 
     def _burstiness(self, key: ModelKey, meter: Meter, scope: Scope, now: datetime) -> dict[str, Any] | None:
         """What status keeps of the history: renewed now and then, and only if there was traffic."""
-        shown = scope.model.status.burstiness
-        last = self._history_kept.setdefault(key, now)
-        if meter.good is None or (shown and now - last < HISTORY_KEPT_EVERY):
-            return shown
-        self._history_kept[key] = now
-        return meter.history.as_json()
+        since, kept = self._kept.setdefault(key, (now, scope.model.status.burstiness))
+        if meter.busy and now - since >= HISTORY_KEPT_EVERY:
+            meter.busy, kept = False, meter.history.as_json()
+            self._kept[key] = now, kept
+        return kept
+
+    def _has_to_be_kept(self, key: ModelKey, meter: Meter) -> bool:
+        return meter.busy and key in self._kept and self._clock() - self._kept[key][0] >= HISTORY_KEPT_EVERY
 
 
 def _view(meter: Meter, now: datetime) -> LiveView:
@@ -142,7 +147,7 @@ def _view(meter: Meter, now: datetime) -> LiveView:
         return LiveView()
     results = meter.session.results(meter.history, now)
     return LiveView(
-        sighted=False if meter.lost(now) else (True if meter.good is not None else None),
+        sighted=meter.sighted(now),
         message=meter.trouble or "no numbers yet",
         requests=max((item.step_n for item in results), default=0),
         findings=measures.findings(results),

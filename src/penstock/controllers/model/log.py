@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from penstock.api.v1alpha1.base import API_VERSION
+from penstock.api.v1alpha1.checkpoint import RejectedRevision
 from penstock.api.v1alpha1.decisionrecord import Decision, DecisionRecordSpec, seal
 from penstock.controllers.model import names
 from penstock.controllers.resources import DECISIONRECORDS
@@ -46,6 +47,8 @@ class DecisionLog:
         self._client = client
         self._permit = permit
         self._heads: dict[str, DecisionRecordSpec] = {}
+        # By namespace and name, then by uid: what a later Model of that name inherits.
+        self._quarantines: dict[tuple[str, str], dict[str, tuple[RejectedRevision, ...]]] = {}
 
     def observe(self, obj: Json) -> bool:
         """Take in a record seen by the watch; whether it is a new head."""
@@ -54,7 +57,21 @@ class DecisionLog:
             return False
         record = _head(obj["spec"])
         self._heads[record.model_uid] = record
+        self._note_quarantines(obj["metadata"]["namespace"], record)
         return True
+
+    def inherited(self, model: Identity) -> tuple[RejectedRevision, ...]:
+        """Return the quarantines of former Models of this name: deleting a Model lifts none."""
+        former = self._quarantines.get((model.namespace, model.name), {})
+        found = {item.revision: item for uid, items in former.items() if uid != model.uid for item in items}
+        return tuple(found.values())
+
+    def _note_quarantines(self, namespace: str, record: DecisionRecordSpec) -> None:
+        held = tuple(item for item in record.result.rejected if item.quarantined)
+        of_name = self._quarantines.setdefault((namespace, record.model_name), {})
+        of_name[record.model_uid] = held
+        if not any(of_name.values()):
+            del self._quarantines[namespace, record.model_name]
 
     def forget(self, uid: str) -> None:
         """Drop the head of a Model that is gone; its records stay in the cluster."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -53,8 +53,9 @@ class Tracks:
 class Meter:
     """What is known of one Model's traffic.
 
-    `good`: when both tracks last had numbers. `interval`: seconds between two numbers of the source, 0 if it is always
-    up to date.
+    `good`: when both tracks last had numbers. `failing_since`: when the first reading after that lacked some.
+    `interval`: seconds between two numbers of the source, 0 if it is always up to date. `total`: what the stable
+    revision's pods had counted; `busy`: that has changed since the history was kept.
     """
 
     tracks: Tracks
@@ -62,22 +63,43 @@ class Meter:
     history: History
     session: Session | None = None
     good: datetime | None = None
-    began: datetime | None = None
+    failing_since: datetime | None = None
     trouble: str = ""
     source: str = ""
     interval: int = 0
     task: asyncio.Task[None] | None = None
-    latest: Mapping[str, Reading] = field(default_factory=dict)
+    total: int | None = None
+    busy: bool = False
 
     @property
     def comparison(self) -> tuple[str, int] | None:
         """Which comparison the session belongs to."""
         return (self.tracks.candidate, self.tracks.entered) if self.tracks.candidate else None
 
-    def lost(self, now: datetime) -> bool:
-        """Whether nothing has been measured for too long."""
-        since = self.good or self.began
-        return since is not None and now - since > timedelta(seconds=LOST_SECONDS)
+    def sighted(self, now: datetime) -> bool | None:
+        """Whether something is measured. None while that cannot be told: nothing was read yet, or not lately.
+
+        It is lost only if readings have failed for too long: that none was made, as in a process that stood still,
+        is no fault of the source.
+        """
+        most = timedelta(seconds=LOST_SECONDS)
+        if self.failing_since is not None and now - self.failing_since > most:
+            return False
+        return True if self.good is not None and now - self.good <= most else None
+
+    def measured(self, now: datetime) -> None:
+        """Note that both tracks had numbers."""
+        self.good, self.failing_since = now, None
+
+    def counted(self, champion: Reading) -> None:
+        """Note what the stable revision's pods have counted by now."""
+        total = sum(pod.total for pod in champion.pods.values())
+        self.busy = self.busy or (self.total is not None and self.total != total)
+        self.total = total
+
+    def failed(self, now: datetime) -> None:
+        """Note that a reading lacked something."""
+        self.failing_since = self.failing_since or now
 
 
 class Reader:
@@ -102,7 +124,8 @@ class Reader:
         if tracks.candidate is None:
             if champion is not None and champion.pods:
                 meter.history = meter.history.observe(champion, now, meter.interval)
-                meter.good = now
+                meter.counted(champion)
+                meter.measured(now)
             return
         if meter.session is None:
             return
@@ -110,9 +133,10 @@ class Reader:
         results = meter.session.results(meter.history, now)
         missing = [item.name for item in results if not item.sources]
         if not missing:
-            meter.good = now
-        elif not meter.trouble:
-            meter.trouble = f"no numbers of both tracks for {', '.join(missing)}"
+            meter.measured(now)
+            return
+        meter.failed(now)
+        meter.trouble = meter.trouble or f"no numbers of both tracks for {', '.join(missing)}"
 
     async def _readings(self, meter: Meter) -> tuple[Reading, Reading | None, list[str]]:
         """Return what the stable revision's and the candidate's pods show, and what an analysis lacks."""
@@ -143,7 +167,7 @@ def take_up(meter: Meter, now: datetime, kept: Mapping[str, Any] | None) -> None
     if tracks.candidate is None:
         meter.session = None
         return
-    meter.began, meter.good = now, None
+    meter.good = meter.failing_since = None
     mine = kept is not None and (kept.get("revision"), kept.get("entered")) == meter.comparison
     if kept is not None and mine and "session" in kept:
         try:

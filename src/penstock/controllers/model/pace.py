@@ -11,7 +11,7 @@ PROGRESS_SECONDS = 2.0
 MEASURED_SECONDS = 30.0
 _COUNTERS = frozenset({"replicas", "readyReplicas", "waitingFor"})
 # What changes with every look at live traffic.
-_MEASURED = frozenset({"analysis", "shadow", "tests", "burstiness", "eta"})
+_MEASURED = frozenset({"analysis", "shadow", "tests", "eta"})
 _CONDITION = ("type", "status", "reason", "observedGeneration")
 # Live traffic changes these sentences too, and one that is half a minute old is still true enough.
 _STAGES_OF_TRAFFIC = frozenset({"Shadow", "Canary"})

@@ -56,4 +56,4 @@ async def show(
             shown = await applier.apply_status(MODELREVISIONS, body)
         except NotFound:
             continue
-        cache.upsert(MODELREVISIONS, shown)
+        cache.take_answer(MODELREVISIONS, shown)

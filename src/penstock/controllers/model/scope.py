@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from penstock.api.v1alpha1.checkpoint import Checkpoint, Plan
+from penstock.api.v1alpha1.checkpoint import Checkpoint, Plan, RejectedRevision
 from penstock.api.v1alpha1.conditions import Reason, describe
 from penstock.api.v1alpha1.model import Model
 from penstock.api.v1alpha1.modelrevision import ModelRevisionSpec
@@ -103,11 +103,13 @@ def load(
     hindrances: tuple[Blocker, ...],
     plan: Plan,
     sequence: int,
+    inherited: tuple[RejectedRevision, ...],
     now: datetime,
 ) -> Scope:
     """Build the scope from the cache and from what the prober knows.
 
     `hindrances`: what stands in the way beside what the cache shows. `sequence`: of the head of the log.
+    `inherited`: quarantines of former Models of this name.
     """
     identity = Identity(model.metadata.namespace, model.metadata.name, model.metadata.uid)
     state = state or Checkpoint()
@@ -156,6 +158,7 @@ def load(
         model_uid=identity.uid,
         created=model.metadata.creation_timestamp,
         sequence=sequence,
+        inherited=() if sequence else inherited,
         fallback=_fallback(model, state, revisions),
         blockers=(
             *hindrances,

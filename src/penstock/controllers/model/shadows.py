@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,7 +19,7 @@ from penstock.controllers.model.meter import LOST_SECONDS, ModelKey
 from penstock.controllers.model.scope import Scope
 from penstock.controllers.resources import EVALUATIONGATES
 from penstock.controllers.shadow import job as jobs
-from penstock.controllers.shadow.reader import Comparators, Source, address_of
+from penstock.controllers.shadow.reader import ASK_SECONDS, Comparators, Source, address_of
 from penstock.domain.gates.task import Disagreement
 from penstock.domain.gates.view import disagreement_of
 from penstock.domain.lifecycle.observed import Finding, LiveView
@@ -88,7 +88,8 @@ class Shadows:
             tests={"revision": known.revision, "entered": known.entered, "shadow": known.view.as_json()},
         )
         gone = tuple(item for item in made if item["metadata"]["name"] != job["metadata"]["name"])
-        return Gathered(live=live, shadow=_finding(verdict), jobs=(job,), gone=gone)
+        again = now + timedelta(seconds=ASK_SECONDS)
+        return Gathered(live=live, shadow=_finding(verdict), jobs=(job,), gone=gone, again=again)
 
     def forget(self, key: ModelKey) -> None:
         """Drop what is known of a shadow that is over."""

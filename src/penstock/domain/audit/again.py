@@ -54,6 +54,11 @@ def _cited(before: Json | None, record: Json) -> Iterator[Difference]:
         return  # `replay` tells of it
     if (commit.user or OPERATOR) != record.get("actor"):
         yield Difference(number, f"{commit.user or 'a rule'} decided it, the record names {record.get('actor')}")
+    asked = commit.result.wanted if commit.result.wanted != (state.wanted if state is not None else None) else None
+    requester = asked.requested_by if asked is not None else None
+    origin = asked.source.value if asked is not None else None
+    if (requester, origin) != (record.get("requestedBy"), record.get("origin")):
+        yield Difference(number, "what it says of who asked for the revision does not follow from what was seen")
     for key, value in inputs.items():
         if key not in _WORDS and not _same(value, commit.inputs.get(key)):
             yield Difference(number, f"what it says of {key} does not follow from what was seen")

@@ -101,6 +101,14 @@ def statement(namespace: str, objects: Sequence[Json], content: bytes, segment_b
     )
 
 
+def read_statement(signed: bytes) -> Statement:
+    """Return the statement of these bytes. Raises ValueError unless they are exactly what it would sign."""
+    found = Statement.model_validate_json(signed)
+    if found.signed() != signed:
+        raise ValueError("it is not in canonical form, or says more than this release knows")
+    return found
+
+
 def digest_of(content: bytes) -> str:
     """Return `sha256:` and the hex digest."""
     return "sha256:" + hashlib.sha256(content).hexdigest()

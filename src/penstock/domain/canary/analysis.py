@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+_BROKEN = 0.2
+
 
 class Kind(StrEnum):
     """What an analysis compares. Proportion, Mean and Guardrail are the user's own metrics."""
@@ -42,7 +44,8 @@ class Analysis:
     `margin`: how much worse is tolerated. A difference of shares for Errors and Proportion (0.005: half a percent of
     the requests), a relative increase of the quantile for Latency (0.2: a fifth slower), in the metric's own unit for
     Mean; not used by a Guardrail. `absolute`: the share of errors (or of events that are worse when higher) above
-    which the champion itself counts as broken and is no longer compared with; `domain.canary.judge` says how.
+    which the champion itself counts as broken and is no longer compared with; `domain.canary.judge` says how. If it is
+    None a fifth of errors is the bound, and of a user's events there is none.
     `quantile` and `warmup_seconds` belong to Latency: answers of pods younger than that are not looked at.
     `minimum` and `maximum` belong to a Guardrail.
     """
@@ -51,11 +54,18 @@ class Analysis:
     kind: Kind
     margin: float = 0.005
     worse: Worse = Worse.HIGHER
-    absolute: float = 0.2
+    absolute: float | None = None
     quantile: float = 0.99
     warmup_seconds: int = 30
     minimum: float | None = None
     maximum: float | None = None
+
+    @property
+    def broken_above(self) -> float | None:
+        """The share of events above which a champion is no measure; None if there is none."""
+        if self.worse is not Worse.HIGHER or self.kind not in (Kind.ERRORS, Kind.PROPORTION):
+            return None
+        return _BROKEN if self.absolute is None and self.kind is Kind.ERRORS else self.absolute
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values; numbers that are not integers as decimal strings; defaults are left out."""

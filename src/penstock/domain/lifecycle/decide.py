@@ -38,7 +38,7 @@ def decide(state: Checkpoint | None, seen: Observed) -> Commit | None:
     if state is None:
         if seen.suspended:
             return None
-        state = Checkpoint()
+        state = Checkpoint(rejected=list(seen.inherited))
     seen = _in_order(state, seen)
     stage = stage_of(state)
     for event in events(state, seen):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from penstock.api.v1alpha1.checkpoint import Plan
+from penstock.api.v1alpha1.checkpoint import Plan, RejectedRevision
 from penstock.domain.approval import Action
 
 
@@ -135,6 +135,7 @@ class Observed:
     answered by it. `crashed`: by revision, what its pods did that is harm whatever the counters say.
     `gates`: by name. `actions`: what people asked for and was not dealt with yet, the oldest first;
     `existing`: the uids of all that exist. `model`, `model_uid`, `created`: of the Model; `sequence`: of the head.
+    `inherited`: quarantines of former Models of this name: deleting a Model lifts none.
     `fallback`: the revision that takes over while the stable one cannot answer.
     """
 
@@ -163,6 +164,7 @@ class Observed:
     model_uid: str = ""
     created: datetime | None = None
     sequence: int = 0
+    inherited: tuple[RejectedRevision, ...] = ()
     fallback: str | None = None
     blockers: tuple[Blocker, ...] = ()
 

@@ -13,15 +13,13 @@ import numpy as np
 import polars as pl
 
 from penstock.api.v1alpha1.conditions import Reason
-from penstock.jobs.evaluate.endpoint import Endpoint, Reply, Unreachable
+from penstock.jobs.evaluate.endpoint import WINDOW, Endpoint, Reply, Unreachable
 from penstock.jobs.evaluate.failure import EvaluationError
 from penstock.jobs.evaluate.labels import Classes
 from penstock.jobs.evaluate.outputs import Chosen, WrongForm, choose, tensors_of
 from penstock.jobs.evaluate.requests import Requests
 from penstock.stats.evaluation.estimate import Bools, Floats
 
-WINDOW = 4
-"""So many pieces of rows are under way at a time."""
 _SPLITS, _TIMEOUTS = 2000, 8
 _NOT_FINITE = b"not finite"
 Choose = Callable[[bytes], Chosen]

@@ -18,6 +18,11 @@ REVISION_HEADER, DIGEST_HEADER = "x-penstock-revision", "x-penstock-digest"
 _BUSY = frozenset({429, 502, 503, 504})
 _PAUSES_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 _CONNECTIONS = 8
+WINDOW = 4
+"""So many requests are under way at a time to each server."""
+_LATE, _BUSY_TRIES = "no answer in time", "tried again after status 503"
+_MOST_LATE = 20
+"""A server that hangs is not waited for once per request."""
 
 
 class Unreachable(Exception):
@@ -50,6 +55,8 @@ class Endpoint:
     answered: str | None = None
     digest: str | None = None
     trouble: Counter[str] = field(default_factory=Counter)
+    _width: int = WINDOW
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WINDOW))
 
     @property
     def infer_url(self) -> str:
@@ -74,12 +81,26 @@ class Endpoint:
         return await self._ask(client, "POST", self.infer_url, body)
 
     async def _ask(self, client: httpx.AsyncClient, method: str, url: str, body: bytes | None) -> Reply:
+        await self._slots.acquire()
+        busy = self.trouble[_BUSY_TRIES]
+        try:
+            return await self._patiently(client, method, url, body)
+        finally:
+            # A server with too much to do is asked less at a time from now on: this place is not given back.
+            if self.trouble[_BUSY_TRIES] > busy and self._width > 1:
+                self._width -= 1
+            else:
+                self._slots.release()
+
+    async def _patiently(self, client: httpx.AsyncClient, method: str, url: str, body: bytes | None) -> Reply:
         waited, cause = 0.0, ""
         for pause in (*_PAUSES_SECONDS, None):
             try:
                 response = await client.request(method, url, content=body)
             except (httpx.ReadTimeout, httpx.WriteTimeout):
-                self.trouble["no answer in time"] += 1
+                self.trouble[_LATE] += 1
+                if self.trouble[_LATE] > _MOST_LATE:
+                    raise Unreachable(_LATE) from None
                 return Reply(0, b"")
             except httpx.TransportError as error:
                 cause = f"no connection ({type(error).__name__})"
@@ -94,7 +115,7 @@ class Endpoint:
                 cause = f"status {response.status_code}"
             if pause is None or waited + pause > self.retry_seconds:
                 break
-            self.trouble[f"tried again after {cause}"] += 1
+            self.trouble[_BUSY_TRIES if cause == "status 503" else f"tried again after {cause}"] += 1
             await asyncio.sleep(pause)
             waited += pause
         raise Unreachable(cause)

@@ -37,19 +37,21 @@ class Classes:
 
 
 def text_of(column: pl.Series) -> pl.Series:
-    """Values as text: whole numbers without a fraction, booleans as true and false."""
-    if column.dtype.is_float():
-        whole = column.is_finite() & (column == column.floor()) & (column.abs() < 2**53)
-        numbers = column.cast(pl.String)
-        return pl.select(
-            pl.when(whole).then(column.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(numbers)
-        ).to_series()
-    found = column.cast(pl.String)
+    """Values as text: whole numbers without a fraction, booleans as true and false, texts as they are."""
+    if not column.dtype.is_float():
+        return column.cast(pl.String)
+    whole = column.is_finite() & (column == column.floor()) & (column.abs() < 2**53)
+    numbers = column.cast(pl.Int64, strict=False).cast(pl.String)
+    return pl.select(pl.when(whole).then(numbers).otherwise(column.cast(pl.String))).to_series()
+
+
+def label_of(column: pl.Series) -> pl.Series:
+    """Like `text_of`; what CSV files write for a number or a boolean is the same as the value itself."""
+    found = text_of(column)
     if column.dtype != pl.String:
         return found
-    # In a CSV file everything is text.
-    lower = found.str.strip_chars().str.to_lowercase()
     plain = found.str.strip_chars()
+    lower = plain.str.to_lowercase()
     return pl.select(
         pl.when(lower.is_in(["true", "false"]))
         .then(lower)
@@ -61,7 +63,7 @@ def text_of(column: pl.Series) -> pl.Series:
 
 def classes_of(distinct: pl.Series, column: str, positive: str | None) -> Classes:
     """Read what a classifier's label column holds, from its different values; raises EvaluationError."""
-    texts = text_of(distinct)
+    texts = label_of(distinct)
     if texts.null_count():
         raise EvaluationError(
             Reason.CORRUPT_FILE, f"Rows have no value in the label column '{column}': leave them out or fill them in."
@@ -82,7 +84,7 @@ def classes_of(distinct: pl.Series, column: str, positive: str | None) -> Classe
             )
         positive = next((value for value in _TRUE if value in found), _TRUE["false" in found])
     else:
-        positive = str(text_of(pl.Series([positive]))[0])
+        positive = str(label_of(pl.Series([positive]))[0])
         if found and positive not in found:
             raise EvaluationError(
                 Reason.INVALID_SPEC,
@@ -94,7 +96,7 @@ def classes_of(distinct: pl.Series, column: str, positive: str | None) -> Classe
 
 def decided(values: pl.Series, classes: Classes) -> Floats:
     """Return 1 for yes and 0 for no, [n]."""
-    return (text_of(values) == classes.positive).cast(pl.Float64).to_numpy()
+    return (label_of(values) == classes.positive).cast(pl.Float64).to_numpy()
 
 
 def measured(values: pl.Series, column: str) -> Floats:

@@ -175,8 +175,8 @@ class Draws:
 
     With a `bias` and an `acceleration`, both 0 for plain percentiles, it is BCa (Efron 1987, JASA 82; Efron &
     Tibshirani 1993, chapter 14), whose two tails are right to one order more: losses are skewed. P-values are those at
-    which the interval's end reaches the threshold. Where fewer than ten draws lie in a tail the normal distribution with the
-    draws' spread stands in for them.
+    which the interval's end reaches the threshold. Where fewer than ten draws lie in a tail the normal distribution
+    with the draws' spread stands in for them.
     """
 
     value: float

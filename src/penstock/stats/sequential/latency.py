@@ -39,17 +39,17 @@ def choose(histogram: Histogram, quantile: float, relative_margin: float) -> Bou
     if total < LEAST_REQUESTS or len(finite) < 2:
         return None
     shares = {bound: (total - count + 0.5) / (total + 1) for bound, count in finite}
-    at = min(shares, key=lambda bound: abs(math.log(shares[bound] / (1 - quantile))))
+    # Of bounds with the same share the last: the quantile is behind it.
+    at = min(shares, key=lambda bound: (abs(math.log(shares[bound] / (1 - quantile))), -bound))
     lower = [bound for bound in shares if bound <= at / (1 + relative_margin)]
     higher = [bound for bound in shares if bound >= at * (1 + relative_margin)]
     below = max(lower) if lower else min(shares)
     above = min(higher) if higher else max(shares)
-    if below == at:
-        margin = shares[at] * relative_margin
-    else:
-        stretched = _between(at / (1 + relative_margin), below, at, shares[below], shares[at])
-        margin = stretched - shares[at]
-    return Bounds(below, at, above, max(margin, 0.1 * shares[at]))
+    margin = 0.0
+    if below < at:
+        margin = _between(at / (1 + relative_margin), below, at, shares[below], shares[at]) - shares[at]
+    # Where no times are between two bounds nothing would cross; even the heaviest tails grow as much as the times.
+    return Bounds(below, at, above, max(margin, relative_margin * shares[at]))
 
 
 def _between(value: float, low: float, high: float, share_low: float, share_high: float) -> float:

@@ -87,13 +87,14 @@ def _shares(common: AnalysisResult, analysis: Analysis, state: ShareState, cut: 
     )
     if cut is not None:
         return _seconds(found, analysis, state, cut, half)
-    if analysis.worse is Worse.HIGHER and n2 >= _LEAST_TO_BELIEVE and x2 / n2 > analysis.absolute:
+    bound = analysis.broken_above
+    if bound is not None and n2 >= _LEAST_TO_BELIEVE and x2 / n2 > bound:
         found = replace(
             found,
             champion_broken=True,
-            absolute=analysis.absolute,
-            log_absolute_harm=absolute.log_harm(step_n, step_x, analysis.absolute, factor),
-            log_absolute_go=absolute.log_go(n1, x1, analysis.absolute, factor),
+            absolute=bound,
+            log_absolute_harm=absolute.log_harm(step_n, step_x, bound, factor),
+            log_absolute_go=absolute.log_go(n1, x1, bound, factor),
         )
     return _with_difference(found, champion, candidate, half)
 

@@ -121,6 +121,7 @@ def test_rows_that_do_not_fit_the_schema_are_counted(here: Place, candidate: Ser
 
 def test_a_busy_server_is_asked_again(here: Place, tmp_path: Path) -> None:
     here.write(flights(4000))
+    here.environment["PENSTOCK_RETRY_SECONDS"] = "20"
     models.save_skops(tmp_path, given.candidate(), models.FLIGHT_INPUTS)
     with running(tmp_path, "Skops", PENSTOCK_MAX_IN_FLIGHT="1") as server:
         result = here.evaluate(server, limits={"batchRows": 100})
@@ -230,6 +231,21 @@ def test_answers_about_too_few_rows_are_none(here: Place) -> None:
     assert "an answer of another form" in result.message
 
 
+def test_a_server_that_hangs_is_not_waited_for_row_by_row(here: Place) -> None:
+    here.write(flights(5000))
+    released = threading.Event()
+
+    def hanging(rows: int) -> str:
+        released.wait(60)
+        return '"shape": [0], "data": []'
+
+    with custom(INPUTS, hanging) as url:
+        limits = {"requestSeconds": 1, "batchRows": 20}
+        result = here.evaluate(url, features=[], runtime="Custom", limits=limits)
+        released.set()
+    assert "no answer in time" in failed(result, "PredictionsFailed")
+
+
 def test_answers_that_are_not_of_the_protocol(here: Place) -> None:
     here.write(flights(300))
     with custom(INPUTS, lambda rows: '"no": "shape"') as url:
@@ -328,7 +344,7 @@ def test_a_column_of_keys_is_no_slice(here: Place, candidate: Server) -> None:
 def test_a_task_of_another_version(here: Place, candidate: Server) -> None:
     here.write(flights(300))
     task = here.task(candidate)
-    assert here.start(task.model_copy(update={"seed": "x"})).returncode == 0
+    assert here.start(task.model_copy(update={"version": 2})).returncode == 0
     failed(here.message, "InvalidSpec")
 
 

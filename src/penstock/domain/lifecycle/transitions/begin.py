@@ -36,7 +36,7 @@ def begin_candidate(state: Checkpoint, seen: Observed) -> Step | None:
         message = f"Revision {seen.revision} is quarantined since {since}: {quarantine.reason}."
         if goes_back(state):
             return still_leaving(state, seen, message)
-        update: dict[str, Any] = {"wanted": asked, "candidate": None}
+        update: dict[str, Any] = {"wanted": asked, "candidate": None, "weights": champion(state, seen)}
         if state.candidate is not None:
             update["history"] = history(state, seen, Outcome.SUPERSEDED, Reason.SUPERSEDED)
         return Step(Verdict.REJECT, message, state.model_copy(update=update), {"quarantine": quarantine.reason})
