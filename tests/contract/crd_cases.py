@@ -51,7 +51,13 @@ MODEL_CASES = [
         "card of a high risk",
         "a Model with risk: High needs card.purpose and card.limitations",
         bad=_each("spec.card", {"risk": "High"}, {"risk": "High", "purpose": "x"}),
-        good=_each("spec.card", {"risk": "High", "purpose": "x", "limitations": "y"}, {"risk": "Limited"}, {}),
+        good=[
+            {
+                "spec.card": {"risk": "High", "purpose": "x", "limitations": "y"},
+                "spec.rollout": {"gates": [{"name": "g"}], "approval": {"required": True}},
+            },
+            *_each("spec.card", {"risk": "Limited"}, {}),
+        ],
     ),
     Case(
         "uri",
@@ -349,7 +355,7 @@ BOUNDS = [
     ("spec.route.hostnames", ["a.example.com", "a.example.com"], "Duplicate value"),
     ("spec.route.hostnames", [f"h{i}.example.com" for i in range(17)], "must have at most 16 items"),
     ("spec.rollout.stageDeadlineSeconds", 29, "should be greater than or equal to 30"),
-    ("spec.rollout.stageDeadlineSeconds", 86401, "should be less than or equal to 86400"),
+    ("spec.rollout.stageDeadlineSeconds", 2_592_001, "should be less than or equal to 2592000"),
     ("spec.rollout.warmReplicas", 101, "should be less than or equal to 100"),
     ("spec.owner", {}, "spec.owner.team: Required value"),
     ("spec.card.purpose", "x" * 4097, "may not be more than 4096"),

@@ -67,11 +67,46 @@ FULL_MODEL: Json = MODEL | {
             "pathPrefix": "/",
         },
         "rollout": {
+            "gates": [{"name": "holdout"}],
+            "shadow": {
+                "percent": 50,
+                "minSamples": 1000,
+                "maxExcessDisagreement": "0.02",
+                "maxLatencyIncreasePercent": 20,
+                "sideEffects": "None",
+            },
+            "canary": {
+                "steps": [
+                    {"weight": 5, "minRequests": 500, "minSeconds": 0},
+                    {"weight": 50, "minRequests": 0, "minSeconds": 300},
+                ],
+                "warmupSeconds": 30,
+                "analysis": [
+                    {
+                        "name": "errors",
+                        "type": "Errors",
+                        "margin": "0.005",
+                        "maxIncreasePercent": 20,
+                        "quantile": "0.99",
+                        "better": "Lower",
+                    }
+                ],
+            },
+            "approval": {
+                "required": True,
+                "before": "Promotion",
+                "quorum": 2,
+                "separationOfDuties": True,
+                "expiresAfterSeconds": 3600,
+            },
+            "onMissingEvidence": "Hold",
+            "freeze": [{"schedule": "0 18 * * FRI", "durationSeconds": 3600, "timeZone": "Europe/Berlin"}],
             "stageDeadlineSeconds": 900,
             "rollbackWindowSeconds": 3600,
             "rollbackFullSeconds": 600,
             "warmReplicas": 1,
         },
+        "fallback": {"revision": "0123456789ab"},
         "suspend": True,
     }
 }

@@ -15,9 +15,18 @@ from tests.contract.evaluationgate_cases import GATE_CASES
 from tests.contract.featureset_cases import FEATURE_SET_CASES, TYPE_IS_KEPT
 from tests.contract.manifests import ABSENT, CUSTOM_MODEL, DIGEST, FULL_MODEL, MODEL, REVISION, Json, changed, record
 from tests.contract.metricsource_cases import METRIC_SOURCE_CASES
+from tests.contract.rollout_cases import ROLLOUT_CASES
 from tests.support.cluster import CRDS, Cluster, Refused
 
-CASES = [*MODEL_CASES, *OPERATOR_CASES, *FEATURE_SET_CASES, *METRIC_SOURCE_CASES, *ACTION_CASES, *GATE_CASES]
+CASES = [
+    *MODEL_CASES,
+    *OPERATOR_CASES,
+    *FEATURE_SET_CASES,
+    *METRIC_SOURCE_CASES,
+    *ACTION_CASES,
+    *GATE_CASES,
+    *ROLLOUT_CASES,
+]
 IMMUTABLE = "spec is immutable: create another object instead"
 
 
@@ -88,7 +97,8 @@ def test_only_meaningful_defaults_are_written(cluster: Cluster, namespace: str) 
     assert stored["serving"]["custom"]["protocol"] == "V2"
     assert stored["route"] == {}
     assert stored["rollout"] == {
-        "stageDeadlineSeconds": 600,
+        "onMissingEvidence": "Hold",
+        "stageDeadlineSeconds": 3600,
         "rollbackWindowSeconds": 86400,
         "warmReplicas": 1,
     }

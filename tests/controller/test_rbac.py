@@ -153,7 +153,7 @@ class ChartWorld(World):
     async def change_unheard(self, kind: Resource) -> None:
         """Change an object of a kind without an event: only a list can show it."""
         ours = CHILD_SELECTOR if kind in CHILDREN else None
-        where = None if kind is METRICSOURCES else self.namespace
+        where = self.namespace if kind.namespaced else None
         objects, _ = await self.client.list(kind, where, label_selector=ours)
         change = {"metadata": {"annotations": {"example.com/changed": "unheard"}}}
         await self.client.patch_merge(kind, where, objects[-1]["metadata"]["name"], change)
@@ -271,7 +271,7 @@ async def evidence(world: ChartWorld) -> None:
     jobs.results[GATE] = PASSES
     running = asyncio.create_task(jobs.run())
     for kind, spec in ((EVALUATIONGATES, GATE_SPEC), (METRICSOURCES, {"type": "Scrape"})):
-        where = {} if kind is METRICSOURCES else {"namespace": world.namespace}
+        where = {"namespace": world.namespace} if kind.namespaced else {}
         body = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": GATE, **where}, "spec": spec}
         await world.client.create(kind, body)
     await world.edit(**rollout(approval=None))
@@ -290,6 +290,13 @@ async def evidence(world: ChartWorld) -> None:
     await world.edit(rollout={"shadow": {"sideEffects": "None"}})
     await world.uses(GATEWAYCLASSES, "get")
     await world.edit(rollout=None)
+
+    async def shown() -> bool:
+        model = await world.model()
+        return bool(model["status"]["observedGeneration"] == model["metadata"]["generation"])
+
+    # The answer to a write of status would tell of a change too.
+    await world.until(shown, "status is up to date")
 
 
 async def unheard_changes(world: ChartWorld) -> None:

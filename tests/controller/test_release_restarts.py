@@ -241,5 +241,6 @@ async def test_nothing_of_a_release_is_left_when_the_model_goes(release: Release
     await release.until(gone, "the route is gone")
     asked = len(release.writes())
     await release.quiet()
-    assert [str(call) for call in release.writes()[asked:]] == []
+    # The gate alone says that nobody uses it any more.
+    assert {str(call) for call in release.writes()[asked:]} <= {f"patch evaluationgates/status/{GATE} 200"}
     assert await release.names(JOBS) == set()

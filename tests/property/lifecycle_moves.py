@@ -266,6 +266,40 @@ def spec_goes_back(world: World, choose: Choose) -> None:
         world.name = NAMES[REVISIONS.index(world.state.previous[0].revision)]
 
 
+def step_runs(world: World, choose: Choose) -> None:
+    """A step of the canary is at its end, with or without what it takes."""
+    state = world.state or Checkpoint()
+    candidate = state.candidate
+    if candidate is None or candidate.stage is not Stage.CANARY:
+        goes_well(world, choose)
+        return
+    gateway_takes(world, choose)
+    world.decide()
+    world.pass_time(choose([59, 61]))
+    world.sighted = choose([True, True, False, None])
+    world.requests[world.about(world.state or state)] = choose([99, 100, 100])
+    found = world.findings.setdefault((candidate.revision, candidate.entered), {})
+    found.update({name: choose(["Pass", "Pass", "Inconclusive", "NoData", "Fail"]) for name in ANALYSES[:1]})
+    found.setdefault(ANALYSES[1], "Pass")
+
+
+def evidence_is_new(world: World, choose: Choose) -> None:
+    """The gates are asked once more, and one says something else."""
+    evaluates(world, choose)
+    world.decide()
+    gate_answers(world, choose)
+
+
+def pods_of_a_step_are_lost(world: World, choose: Choose) -> None:
+    """Pods are lost that a share of the traffic needs, and some come back."""
+    candidate = world.state.candidate if world.state else None
+    if candidate is not None and candidate.stage in (Stage.CANARY, Stage.AWAITING_APPROVAL, Stage.PROMOTING):
+        for ready in (choose([0, 1]), choose([0, 1, world.replicas])):
+            if candidate.revision in world.pods:
+                world.pods[candidate.revision].ready = ready
+            world.decide()
+
+
 def stable_is_lost(world: World, choose: Choose) -> None:
     """Every pod of the stable revision is gone, and a fallback is declared that is ready."""
     former = sorted(world.started & set(world.pods))
@@ -295,7 +329,10 @@ MOVES: tuple[Move, ...] = (
     shadow_says,
     *[live_says] * 2,
     source_fails,
-    *[spec_changes] * 4,
+    *[spec_changes] * 3,
+    *[step_runs] * 5,
+    *[evidence_is_new] * 2,
+    *[pods_of_a_step_are_lost] * 2,
     fallback_is_declared,
     *[suspends] * 2,
     *[freezes] * 2,

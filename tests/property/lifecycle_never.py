@@ -106,6 +106,8 @@ class Never:
             action = next(a for a in seen.actions if _is(a, commit))
             self.bypassed |= bool(commit.inputs["bypass"])
             must(action.bypass or not commit.inputs["bypass"], "missing evidence is skipped by name only", commit.rule)
+            lacking = [gate.name for gate in _planned(old) if not _says_pass(old, gate)]
+            must(not lacking or action.bypass, "what a gate does not say now is skipped by name only", lacking)
 
     def _quarantine(self, old: Checkpoint, seen: Observed, commit: Commit, event: str) -> None:
         new = commit.result
@@ -166,11 +168,14 @@ class Never:
             must(seen.workload(candidate.revision).ready >= needed, "traffic goes to ready pods only", commit.rule)
             self._proven(candidate, new, commit)
         stands_in = seen.fallback if new.failover else None
-        must(
-            set(weights) <= {new.stable, stands_in, *([candidate.revision] if candidate else [])} or stands_in is None,
-            "traffic goes to the stable revision, the candidate or the fallback",
-            weights,
-        )
+        # A fallback that the spec does not name any more serves until the stable revision is back.
+        known = {
+            new.stable,
+            stands_in,
+            *([candidate.revision] if candidate else []),
+            *(old.weights if old.failover else ()),
+        }
+        must(set(weights) <= known, "traffic goes to the stable revision, the candidate or the fallback", weights)
         if new.failover and not old.failover:
             must(seen.workload(old.stable or "").ready == 0, "a healthy stable revision is not replaced", commit.rule)
             must(
@@ -296,6 +301,8 @@ class Never:
                 (Stage.CANARY, beside and candidate.plan.canary is not None),
             ):
                 must(stage in self.passed or not there, "no stage of the plan is left out", (stage, commit.rule))
+        if candidate.stage is Stage.CANARY and (was is None or was.stage is not Stage.CANARY):
+            must(candidate.step == 0, "a canary begins with its first step", candidate.step)
         if event == "StepDone" and was is not None and was.plan and was.plan.canary:
             last = was.step + 1 == len(was.plan.canary.steps)
             shown = {item.name: item.verdict for item in seen.live.findings}
@@ -322,6 +329,16 @@ def _is_a_record(before: Checkpoint | None, seen: Observed, commit: Commit) -> N
     written = json.loads(json.dumps(replay.facts(seen)))
     again = machine.decide(before, replay.observed(written))
     must(again == commit, "a decision follows from what was written down", commit.rule)
+
+
+def _planned(state: Checkpoint) -> list[Any]:
+    return state.candidate.plan.gates if state.candidate and state.candidate.plan else []
+
+
+def _says_pass(state: Checkpoint, gate: Any) -> bool:
+    proofs = state.candidate.proofs if state.candidate else []
+    about = [proof for proof in proofs if (proof.gate, proof.spec_hash) == (gate.name, gate.spec_hash)]
+    return any(proof.verdict in ("Pass", "NotApplicable") or proof.accepted for proof in about)
 
 
 def _is(action: Any, commit: Commit) -> bool:

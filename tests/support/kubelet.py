@@ -16,7 +16,7 @@ import aiohttp
 
 from penstock.controllers.model import names
 from penstock.controllers.model.prober import ReachTarget, SmokeTarget
-from penstock.controllers.resources import MODELS
+from penstock.controllers.resources import FEATURESETS, MODELS
 from penstock.domain.lifecycle.observed import Probe
 from penstock.kube import errors
 from penstock.kube.client import KubeClient
@@ -38,6 +38,7 @@ Json = dict[str, Any]
 
 WATCHED = (MODELS, DEPLOYMENTS, HTTPROUTES, GATEWAYS)
 COLLECTED = (DEPLOYMENTS, SERVICES, HTTPROUTES, REPLICASETS, JOBS, PODS)
+OWNERS = (MODELS, FEATURESETS)
 CONTROLLER_NAME = "simulation.example.com/gateway"
 
 
@@ -131,7 +132,7 @@ class Simulation:
 
     async def _look(self) -> None:
         # Owners last: what was made in between must not look like an orphan.
-        kinds = reversed((MODELS, *COLLECTED))
+        kinds = (*reversed(COLLECTED), *OWNERS)
         seen = {kind: (await self._client.list(kind, self._namespace))[0] for kind in kinds}
         if self.collects and await self._collect(seen):
             self._changed.set()

@@ -10,6 +10,7 @@ from penstock.api.v1alpha1.model import GatewayRef, ModelSpec
 from penstock.controllers.config import GatewaySettings
 from penstock.controllers.model.gateways import Gateways, GatewayView, parent_of
 from penstock.kube.errors import NotFound
+from penstock.kube.resources import GATEWAYS, Resource
 from penstock.routing.gateway_api import Parent
 
 Json = dict[str, Any]
@@ -91,3 +92,30 @@ async def test_missing_gateway_is_asked_for_again_and_a_found_one_is_kept() -> N
     assert (await known.view(Parent("team", "own"))).exists
     assert (await known.view(Parent("team", "own"))).exists
     assert client.reads == 2
+
+
+class GatewayOfAClass:
+    """A Gateway and the class that it is of."""
+
+    def __init__(self, *features: str) -> None:
+        self.features = features
+        self.reads: list[str] = []
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Json:
+        self.reads.append(resource.path(namespace, name))
+        if resource is GATEWAYS:
+            return {"spec": {"gatewayClassName": "eg", "listeners": []}}
+        return {"status": {"supportedFeatures": [{"name": feature} for feature in self.features]}}
+
+
+@pytest.mark.parametrize(
+    ("features", "refused"),
+    [((), False), (("HTTPRouteRequestMirror",), False), (("HTTPRoutePathRewrite",), True)],
+)
+async def test_a_gateway_whose_class_cannot_copy_requests_is_refused(features: tuple[str, ...], refused: bool) -> None:
+    client = GatewayOfAClass(*features)
+    gateways = Gateways(client, DEFAULT)
+    said = await gateways.mirror_refusal(Parent("gateways", "public"), 100)
+    assert bool(said) is refused
+    assert await gateways.mirror_refusal(Parent("gateways", "public"), 100) == said
+    assert len(client.reads) == 2, "a class is not read at every look"

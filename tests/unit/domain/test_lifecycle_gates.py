@@ -127,6 +127,34 @@ def test_another_round_of_evaluation_needs_an_answer_of_its_own_and_moves_no_tra
     assert case.candidate.proofs[0].evaluation == 2
 
 
+@pytest.mark.parametrize("verdict", ["NoData", "Inconclusive"])
+def test_approval_is_no_bypass_of_a_gate_that_has_no_answer_any_more(verdict: str) -> None:
+    case = at(Stage.AWAITING_APPROVAL)
+    case.act("Evaluate")
+    assert case.see(1, **says(verdict, attempt=2)) == ["Await"]
+    assert case.act("Approve") == ["Approve"]
+    assert case.state.weights == {A: 50, B: 50}
+    assert case.act("Promote") == ["Refuse"]
+    assert case.act("Promote", bypass=True) == ["Promote"]
+    assert case.commits[-1].inputs["bypass"] == ["analysis errors", "gate quality"]
+
+
+def test_step_does_not_follow_while_a_gate_has_no_answer_any_more() -> None:
+    case = at(Stage.CANARY)
+    case.act("Evaluate")
+    case.routed(1, **says("NoData", attempt=2))
+    assert case.see(61, **live("Pass")) == []
+    assert case.state.weights == {A: 95, B: 5}
+
+
+def test_bypass_is_about_the_plan_it_was_given_for() -> None:
+    case = at(Stage.EVALUATING)
+    case.act("Promote", bypass=True)
+    assert case.candidate.bypassed
+    case.see(1, plan=plan(gates=[gate("2", "0.9")]))
+    assert not case.candidate.bypassed
+
+
 def test_plan_in_force_is_written_down_at_the_start() -> None:
     case = at(Stage.STARTING)
     assert case.commits[0].inputs["plan"] == plan().as_json()

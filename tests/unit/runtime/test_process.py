@@ -2,6 +2,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,29 +53,41 @@ class Client(threading.Thread):
                     self.results.append(repr(error))
 
 
+def leave_under_load(
+    server: Server, inputs: list[dict[str, Any]], connections: int, look: Callable[[], None] = lambda: None
+) -> None:
+    """Tell the server to end while so many clients ask: none may see a failure. `look` is called while it leaves."""
+    clients = [Client(server, inputs) for _ in range(connections)]
+    for client in clients:
+        client.start()
+    try:
+        server.terminate()
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        # While it leaves every request is a connection of its own: whichever process takes this one denies.
+        while server.client.get("/v2/health/ready").status_code != 503:
+            assert time.monotonic() < deadline
+        # Readiness is what takes the endpoint out of the route; until then requests come and are answered.
+        denied = [len(client.results) for client in clients]
+        while any(len(client.results) < seen + 20 for client, seen in zip(clients, denied, strict=True)):
+            assert time.monotonic() < deadline
+        look()
+    finally:
+        for client in clients:
+            client.enough.set()
+    for client in clients:
+        client.join()
+        assert set(client.results) == {200}
+    assert server.process.wait(DEADLINE_SECONDS) == 0
+
+
 def test_no_request_fails_while_the_server_leaves(model_folder: Path) -> None:
     with running(model_folder, "ONNX", PENSTOCK_DRAIN_SECONDS="3") as server:
-        clients = [Client(server, ROW) for _ in range(3)]
-        for client in clients:
-            client.start()
-        try:
-            server.terminate()
-            deadline = time.monotonic() + DEADLINE_SECONDS
-            while server.client.get("/v2/health/ready").status_code != 503:
-                assert time.monotonic() < deadline
-            # Readiness is what takes the endpoint out of the route; until then requests come and are answered.
-            denied = [len(client.results) for client in clients]
-            while any(len(client.results) < seen + 20 for client, seen in zip(clients, denied, strict=True)):
-                assert time.monotonic() < deadline
+
+        def look() -> None:
             assert server.client.get("/v2/models/flight-delay/ready").json() == {"name": "flight-delay", "ready": False}
             assert server.client.get("/v2/health/live").status_code == 200
-        finally:
-            for client in clients:
-                client.enough.set()
-        for client in clients:
-            client.join()
-            assert set(client.results) == {200}
-        assert server.process.wait(DEADLINE_SECONDS) == 0
+
+        leave_under_load(server, ROW, 3, look)
 
 
 def test_a_request_under_way_is_finished_after_the_drain(model_folder: Path) -> None:

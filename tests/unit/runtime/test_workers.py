@@ -11,7 +11,7 @@ import pytest
 from tests.unit.runtime import models
 from tests.unit.runtime.server import DEADLINE_SECONDS, Server, refusal, running
 from tests.unit.runtime.test_capture import captured, folder_with_profile
-from tests.unit.runtime.test_process import Client, accepts
+from tests.unit.runtime.test_process import accepts, leave_under_load
 
 ROW = [{"name": "input", "datatype": "FP64", "shape": [1, 4], "data": [0.1, 0.2, 0.3, 0.4]}]
 
@@ -56,25 +56,7 @@ def test_no_request_fails_while_all_workers_leave(tmp_path: Path) -> None:
     folder = models.save_skops(tmp_path, models.logistic())
     with running(folder, "Skops", PENSTOCK_WORKERS="2", PENSTOCK_DRAIN_SECONDS="3") as server:
         wait_for_all(server)
-        clients = [Client(server, ROW) for _ in range(4)]
-        for client in clients:
-            client.start()
-        try:
-            server.terminate()
-            deadline = time.monotonic() + DEADLINE_SECONDS
-            # Every request is a connection of its own now: whichever worker takes it denies.
-            while server.client.get("/v2/health/ready").status_code != 503:
-                assert time.monotonic() < deadline
-            denied = [len(client.results) for client in clients]
-            while any(len(client.results) < seen + 20 for client, seen in zip(clients, denied, strict=True)):
-                assert time.monotonic() < deadline
-        finally:
-            for client in clients:
-                client.enough.set()
-        for client in clients:
-            client.join()
-            assert set(client.results) == {200}
-        assert server.process.wait(DEADLINE_SECONDS) == 0
+        leave_under_load(server, ROW, 4)
         assert not accepts(server)
 
 

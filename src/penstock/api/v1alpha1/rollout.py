@@ -75,7 +75,7 @@ class Canary(ApiType):
             json_schema_extra=ATOMIC
             | cel(
                 (
-                    "self.all(i, self.all(j, i == j || i.weight != j.weight))",
+                    "self.all(i, self.filter(j, j.weight == i.weight).size() == 1)",
                     "two steps have the same weight; write minSeconds or minRequests into one of them instead",
                 ),
                 (

@@ -112,7 +112,9 @@ def gates_of(model: Json) -> set[str]:
 
 def concerns(cache: Cache, resource: Resource, obj: Json) -> Iterator[GateKey]:
     """The gates that an object is about, for the queue of this controller; what only wakes needs no proof."""
-    namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
+    namespace, name = obj["metadata"].get("namespace"), obj["metadata"]["name"]
+    if namespace is None:
+        return  # no gate depends on what is the cluster's
     if resource is EVALUATIONGATES:
         yield namespace, name
     elif resource is MODELS:

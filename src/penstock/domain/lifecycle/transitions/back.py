@@ -190,6 +190,7 @@ def retreat(state: Checkpoint, seen: Observed) -> Step | None:
             "applied_at": None,
             "hold": None,
             "blind": Blindness(),
+            "bypassed": False,
             "tests": None,
         }
     )

@@ -235,6 +235,7 @@ def reconsider(state: Checkpoint, seen: Observed) -> Step | None:
             "applied_at": None,
             "hold": None,
             "blind": Blindness(),
+            "bypassed": False,
             "tests": None,
         }
     )

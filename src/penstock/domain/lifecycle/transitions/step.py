@@ -12,6 +12,7 @@ from penstock.api.v1alpha1.conditions import Reason
 from penstock.api.v1alpha1.modelstatus import HISTORY_LIMIT, HistoryEntry, Outcome, Source, Wanted
 from penstock.domain.approval import Action
 from penstock.domain.lifecycle.observed import Blocker, Observed
+from penstock.domain.lifecycle.plan import missing_gates
 from penstock.domain.lifecycle.stages import Verdict
 
 MAX_REJECTED = 10
@@ -91,13 +92,15 @@ def hindrances(seen: Observed, *, free: bool) -> tuple[list[Blocker], str]:
 def held_up(state: Checkpoint, seen: Observed, weight: int) -> bool:
     """Whether more traffic has to wait: a freeze or suspension (which hold up no way back), or too few ready pods.
 
-    While the fallback serves, there is no stable revision to share the traffic with.
+    While the fallback serves, there is no stable revision to share the traffic with. A gate that was asked once
+    more and has no answer now holds too: an approval is not a bypass.
     """
     candidate = candidate_of(state)
     frozen = bool(seen.frozen) and not candidate.cites and not goes_back(state)
     suspended = seen.suspended and not (candidate.cites and goes_back(state))
     alone = state.failover and weight < 100
-    return frozen or suspended or alone or not has_capacity(state, seen, weight)
+    unproven = not candidate.cites and not candidate.bypassed and bool(missing_gates(candidate))
+    return frozen or suspended or alone or unproven or not has_capacity(state, seen, weight)
 
 
 def champion(state: Checkpoint, seen: Observed) -> dict[str, int]:
