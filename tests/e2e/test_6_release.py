@@ -209,3 +209,19 @@ def test_a_rolled_back_revision_stays_away_until_it_is_released(given, when, the
     when.spec_is("boosted")
     assert then.serves("boosted", PATIENCE) == second
     release.log_replays(then)
+
+
+def test_too_little_traffic_is_said_and_a_person_decides(given, when, then, world, release):
+    user = given.user(APPROVER)
+    first = given.model("logistic")
+    when.spec_is("boosted", rollout={"canary": canary([{"weight": 50, "minRequests": 5000}])})
+    candidate = release.reaches("Canary", first)
+    said = then.condition("Progressing", "Unknown", "TooLittleTraffic", PATIENCE)
+    assert "at this rate the step is done never" in said
+    spec = {"revision": candidate["revision"], "reason": "nobody flies today"}
+    assert release.answered(release.action("Promote", user, **spec))["reason"] == "EvidenceMissing"
+    assert release.answered(release.action("Promote", user, bypass=True, **spec))["state"] == "Done"
+    then.serves("boosted", PATIENCE)
+    (promotion,) = [item for item in world.records(NAME) if item["actor"] == user and item["verdict"] == "Promote"]
+    assert promotion["inputs"]["bypass"] == ["analysis errors"]
+    release.log_replays(then)

@@ -37,11 +37,23 @@ class Walk:
     reached: Counter[str] = field(default_factory=Counter)
 
 
+def begin(plan: dict[str, Any], *, beside: bool) -> World:
+    """Make a Model with that plan; `beside`: revision a serves already, and b is asked for."""
+    if not beside:
+        return World(rollout=dict(plan))
+    world = World()
+    while world.state is None or world.state.stable is None:
+        goes_well(world, lambda options: options[0])
+        world.decide()
+    world.name, world.rollout = "b", dict(plan)
+    return world
+
+
 def walk(seed: int, steps: int = STEPS) -> Walk:
     """Draw a sequence and play it. Every tenth makes the costly checks, every third must come to an end."""
     draw = random.Random(seed)
     done = Walk(seed)
-    world = World(rollout=dict(draw.choice(PLANS)))
+    world = begin(draw.choice(PLANS), beside=seed % 4 != 0)
     world.never.slow = seed % 10 == 0
     try:
         for _ in range(steps):

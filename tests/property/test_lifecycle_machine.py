@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.property.lifecycle_moves import MOVES, Move, goes_well
-from tests.property.lifecycle_walks import comes_to_an_end, walk
+from tests.property.lifecycle_walks import begin, comes_to_an_end, walk
 from tests.property.lifecycle_world import PLANS, World
 
 SAMPLE = range(400)
@@ -25,10 +25,10 @@ SAMPLE = range(400)
 class Rollouts(RuleBasedStateMachine):
     """A Model, its cluster, its people, and the log."""
 
-    @initialize(plan=st.sampled_from(PLANS))
-    def begin(self, plan: dict[str, Any]) -> None:
-        """Make a Model with one of several plans."""
-        self.world = World(rollout=dict(plan))
+    @initialize(plan=st.sampled_from(PLANS), beside=st.booleans())
+    def begin(self, plan: dict[str, Any], beside: bool) -> None:
+        """Make a Model with one of several plans, new or with a revision that serves."""
+        self.world = begin(plan, beside=beside)
 
     @rule(move=st.sampled_from(list(dict.fromkeys(MOVES))), looks=st.booleans(), data=st.data())
     def something_happens(self, move: Move, looks: bool, data: st.DataObject) -> None:

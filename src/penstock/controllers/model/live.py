@@ -17,7 +17,9 @@ from penstock.controllers.model import meter as meters
 from penstock.controllers.model.children import server_port
 from penstock.controllers.model.gathered import Gathered
 from penstock.controllers.model.meter import Meter, ModelKey, Reader, Tracks
+from penstock.controllers.model.outlooks import look_ahead
 from penstock.controllers.model.scope import Scope
+from penstock.domain.lifecycle.classify import deadline_of
 from penstock.domain.lifecycle.observed import LiveView
 from penstock.metrics.factory import SourceFactory
 
@@ -63,7 +65,8 @@ class Live:
         if meter.session is None:
             return found
         try:
-            return replace(found, live=_view(meter, now))
+            expected, too_little = _ahead(meter, scope, state, now)
+            return replace(found, live=_view(meter, now), eta=expected, too_little=too_little)
         except Exception:
             # Numbers that cannot be made out are missing evidence: people and crashes can still take a candidate back.
             logger.exception("%s/%s: what was read cannot be compared", *key)
@@ -153,6 +156,14 @@ def _view(meter: Meter, now: datetime) -> LiveView:
         findings=measures.findings(results),
         tests=meters.kept(meter),
     )
+
+
+def _ahead(meter: Meter, scope: Scope, state: Checkpoint, now: datetime) -> tuple[datetime | None, str]:
+    candidate = state.candidate
+    if candidate is None or candidate.stage is not Stage.CANARY or meter.session is None:
+        return None, ""
+    results = meter.session.results(meter.history, now)
+    return look_ahead(results, candidate, deadline_of(state, scope.seen), now)
 
 
 def _canary(scope: Scope, state: Checkpoint) -> Canary | None:
