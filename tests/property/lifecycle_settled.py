@@ -55,7 +55,8 @@ def settled(state: Checkpoint, seen: Observed, quarantined: Collection[str], ran
         needed = max(1, ceil(max(1, seen.workload(stable).ready) * share / 100))
         must(seen.workload(candidate.revision).ready >= needed, "lost pods lose their traffic", share)
     refused = seen.route.refused and seen.route.weights.get(candidate.revision)
-    must(not (refused and share and stable), "a refused route is taken back", candidate.stage)
+    # The candidate's share under a failover is the fallback's, if it is both.
+    must(not (refused and share and stable and not state.failover), "a refused route is taken back", candidate.stage)
     fallback = seen.fallback
     if stable is not None and fallback is not None and state.weights.get(stable) == 100:
         dead = seen.workload(stable).ready == 0 and seen.workload(fallback).ready > 0

@@ -9,12 +9,13 @@ from typing import Any
 
 from penstock.api.v1alpha1.checkpoint import CandidateState, Checkpoint, RejectedRevision
 from penstock.api.v1alpha1.conditions import Reason
-from penstock.api.v1alpha1.modelstatus import HISTORY_LIMIT, HistoryEntry, Outcome, Source, Wanted
+from penstock.api.v1alpha1.modelstatus import HISTORY_LIMIT, HistoryEntry, Outcome, Source, Stage, Wanted
 from penstock.domain.approval import Action
 from penstock.domain.lifecycle.observed import Blocker, Observed
 from penstock.domain.lifecycle.plan import missing_gates
 from penstock.domain.lifecycle.stages import Verdict
 
+_BEFORE_TRAFFIC = frozenset({Stage.PENDING, Stage.STARTING, Stage.EVALUATING, Stage.SHADOW})
 MAX_REJECTED = 10
 MAX_PROOFS = 8
 MAX_REQUESTERS = 10
@@ -57,8 +58,11 @@ def moved(state: Checkpoint, seen: Observed, **changes: Any) -> CandidateState:
 
 
 def carries_traffic(state: Checkpoint) -> bool:
-    """Whether clients are, or may be, answered by the candidate."""
-    return state.candidate is not None and state.weights.get(state.candidate.revision, 0) > 0
+    """Whether clients are, or may be, answered by the candidate as such: as the fallback it answers for another."""
+    candidate = state.candidate
+    if candidate is None or (state.failover and candidate.stage in _BEFORE_TRAFFIC):
+        return False
+    return state.weights.get(candidate.revision, 0) > 0
 
 
 def pods_needed(state: Checkpoint, seen: Observed, weight: int) -> int:
@@ -75,11 +79,14 @@ def has_capacity(state: Checkpoint, seen: Observed, weight: int) -> bool:
 
 
 def goes_back(state: Checkpoint) -> bool:
-    """Whether the candidate is the way back that a person or harm has ordered."""
+    """Whether the candidate is the way back that a person or harm has ordered, also if the spec asks for it by now."""
     candidate, asked = state.candidate, state.wanted
-    if candidate is None or asked is None or asked.source is not Source.ROLLBACK:
+    if candidate is None:
         return False
-    return candidate.revision == asked.revision
+    if asked is not None and asked.source is Source.ROLLBACK and candidate.revision == asked.revision:
+        return True
+    leaving = state.stable is not None and quarantine_of(state, state.stable) is not None
+    return leaving and candidate.cites > 0
 
 
 def hindrances(seen: Observed, *, free: bool) -> tuple[list[Blocker], str]:
