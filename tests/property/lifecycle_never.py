@@ -360,10 +360,13 @@ def _asks(candidate: CandidateState) -> bool:
 
 
 def _ordered_back(state: Checkpoint) -> bool:
+    """Whether a person or harm has ordered the candidate, also if the spec asks for it by now."""
     candidate, asked = state.candidate, state.wanted
     if candidate is None or asked is None:
         return False
-    return asked.source is Source.ROLLBACK and asked.revision == candidate.revision
+    leaving = any(item.revision == state.stable and item.quarantined for item in state.rejected)
+    ordered = asked.source is Source.ROLLBACK and asked.revision == candidate.revision
+    return ordered or (leaving and candidate.cites > 0)
 
 
 def _place(candidate: CandidateState | None) -> Any:

@@ -118,6 +118,14 @@ def walk(seed: int, steps: int = 45) -> list[Json]:
     return copy.deepcopy(list(_walk(seed, steps)))
 
 
+def log_of(count: int) -> list[Json]:
+    """The first so many records of a random life, however many decisions each of its moves brings."""
+    steps = count
+    while len(_walk(1, steps)) < count:
+        steps *= 2
+    return walk(1, steps)[:count]
+
+
 def objects(records: Sequence[Json]) -> list[Json]:
     """The specs as the objects that the API server stores."""
     return [

@@ -14,14 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from penstock.domain.audit.segment import Segment, digest_of, flaws, read_lines, read_statement, statement, write_lines
 from penstock.domain.audit.signature import Signer, public_key, verifier
 from penstock.domain.audit.verify import KnownLog, verify
-from tests.unit.domain.audit_given import MODEL, NAMESPACE, UID, objects, resealed, walk
+from tests.unit.domain.audit_given import MODEL, NAMESPACE, UID, log_of, objects, resealed
 
 Json = dict[str, Any]
 
 PRIVATE = Ed25519PrivateKey.from_private_bytes(b"7" * 32)
 SIGNER = Signer(PRIVATE)
 SIGNED = verifier([PRIVATE.public_key()])
-RECORDS = walk(1, 150)
+RECORDS = log_of(60)
 CUTS = (0, 10, 25, 40)
 
 
@@ -70,7 +70,7 @@ def test_a_missing_segment_is_found() -> None:
 
 
 def test_a_record_that_differs_from_what_was_exported_is_found() -> None:
-    live = walk(1, 150)[30:]
+    live = log_of(60)[30:]
     live[0]["actor"] = "eve"
     live[0] = resealed(live[0])
     assert "record 31 is not the one that was exported under that number" in problems(exported(), live)
