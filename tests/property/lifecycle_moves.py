@@ -290,6 +290,15 @@ def evidence_is_new(world: World, choose: Choose) -> None:
     gate_answers(world, choose)
 
 
+def gate_asks_for_more(world: World, choose: Choose) -> None:
+    """A gate is edited after it answered, and somebody does not want to wait for what it says now."""
+    name = choose(GATES)
+    version, bar = world.definitions[name]
+    world.definitions[name] = (version + 1, min(99, bar + 5))
+    world.decide()
+    promotes(world, choose)
+
+
 def pods_of_a_step_are_lost(world: World, choose: Choose) -> None:
     """Pods are lost that a share of the traffic needs, and some come back."""
     candidate = world.state.candidate if world.state else None
@@ -332,6 +341,7 @@ MOVES: tuple[Move, ...] = (
     *[spec_changes] * 3,
     *[step_runs] * 5,
     *[evidence_is_new] * 2,
+    gate_asks_for_more,
     *[pods_of_a_step_are_lost] * 2,
     fallback_is_declared,
     *[suspends] * 2,

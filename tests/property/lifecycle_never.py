@@ -153,6 +153,7 @@ class Never:
         named = {*weights, new.stable, candidate and candidate.revision, new.wanted and new.wanted.revision}
         must("0" * 12 not in named, "what is not known is never wanted", named)
         gone = left is not None and (candidate is None or candidate.revision != left.revision)
+        gone = gone and not old.failover  # then its share is the fallback's, if it is both
         if left is not None and gone and old.weights.get(left.revision) and new.stable and new.stable != left.revision:
             over = commit.inputs["event"] == "RouteApplied" or left.revision in new.weights
             must(over, "a candidate with traffic gives it back first", commit.rule)

@@ -76,7 +76,7 @@ def settled(state: Checkpoint, seen: Observed, quarantined: Collection[str], ran
         must("Reject" not in waiting, "one Reject ends it", waiting)
     if candidate.stage is Stage.PENDING:
         must(bool(seen.blockers), "Pending waits for something", candidate)
-    if candidate.stage is Stage.AWAITING_APPROVAL and not candidate.approved and candidate.plan:
+    if candidate.stage is Stage.AWAITING_APPROVAL and stable is not None and candidate.plan:
         end = candidate.since + timedelta(seconds=candidate.plan.approval.expires_after_seconds)
         must(seen.now < end, "a question has an end", end)
 

@@ -139,6 +139,16 @@ def test_approval_is_no_bypass_of_a_gate_that_has_no_answer_any_more(verdict: st
     assert case.commits[-1].inputs["bypass"] == ["analysis errors", "gate quality"]
 
 
+def test_what_is_approved_and_cannot_go_on_has_an_end_too() -> None:
+    case = at(Stage.AWAITING_APPROVAL)
+    case.act("Evaluate")
+    case.see(1, **says("NoData", attempt=2))
+    case.act("Approve")
+    assert case.see(3599) == ["RollBack"]
+    case.routed(1)
+    assert (case.state.rejected[0].reason, case.state.rejected[0].quarantined) == ("DeadlineExceeded", False)
+
+
 def test_step_does_not_follow_while_a_gate_has_no_answer_any_more() -> None:
     case = at(Stage.CANARY)
     case.act("Evaluate")

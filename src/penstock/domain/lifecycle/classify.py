@@ -253,5 +253,5 @@ def _of_time(state: Checkpoint, candidate: CandidateState, seen: Observed) -> It
     if due is not None and seen.now >= due:
         yield Event.DEADLINE
     end = approval_deadline(candidate)
-    if end is not None and seen.now >= end and not candidate.approved:
+    if end is not None and seen.now >= end:
         yield Event.APPROVAL_EXPIRED

@@ -115,9 +115,12 @@ def expire(state: Checkpoint, seen: Observed) -> Step | None:
 
 
 def not_approved(state: Checkpoint, seen: Observed) -> Step | None:
-    """Nobody (or not enough people) approved in time."""
+    """Nobody (or not enough people) approved in time, or what was approved could not go on."""
     plan = candidate_of(state).plan
     seconds = plan.approval.expires_after_seconds if plan else 0
+    if candidate_of(state).approved:
+        message = f"It was approved, and could not go on within {seconds} s."
+        return take_back(state, seen, Failure(Reason.DEADLINE_EXCEEDED, message, permanent=True))
     given = ", ".join(item.user for item in candidate_of(state).approvals) or "nobody"
     message = f"Approved by {given} within {seconds} s, which is not enough."
     return take_back(state, seen, Failure(Reason.NOT_APPROVED, message, permanent=True))
