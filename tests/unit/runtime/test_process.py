@@ -53,6 +53,9 @@ class Client(threading.Thread):
                     self.results.append(repr(error))
 
 
+POLL_SECONDS = 0.01
+
+
 def leave_under_load(
     server: Server, inputs: list[dict[str, Any]], connections: int, look: Callable[[], None] = lambda: None
 ) -> None:
@@ -66,10 +69,12 @@ def leave_under_load(
         # While it leaves every request is a connection of its own: whichever process takes this one denies.
         while server.client.get("/v2/health/ready").status_code != 503:
             assert time.monotonic() < deadline
+            time.sleep(POLL_SECONDS)  # the clients are threads of this process: they need it too
         # Readiness is what takes the endpoint out of the route; until then requests come and are answered.
         denied = [len(client.results) for client in clients]
         while any(len(client.results) < seen + 20 for client, seen in zip(clients, denied, strict=True)):
             assert time.monotonic() < deadline
+            time.sleep(POLL_SECONDS)
         look()
     finally:
         for client in clients:
