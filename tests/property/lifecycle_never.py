@@ -62,6 +62,8 @@ class Never:
     """Seconds that it has run since the weight of the step was applied."""
     stood: bool = False
     stage: Any = None
+    share: int = 0
+    """What a hold took."""
     slow: bool = True
     """Whether the costly checks (JSON, purity) are made: on every decision, or left to other sequences."""
 
@@ -177,6 +179,12 @@ class Never:
             *(old.weights if old.failover else ()),
         }
         must(set(weights) <= known, "traffic goes to the stable revision, the candidate or the fallback", weights)
+        self._held(old, new, commit)
+        if old.failover and weights.get(new.stable or "", 0) > old.weights.get(new.stable or "", 0):
+            stands = seen.fallback is not None and seen.workload(seen.fallback).ready > 0
+            free = stands and seen.fallback not in self.quarantined
+            back = seen.workload(new.stable or "").ready > 0 or new.stable != old.stable
+            must(back or not free, "a fallback gives back to a ready stable revision only", commit.rule)
         if new.failover and not old.failover:
             must(seen.workload(old.stable or "").ready == 0, "a healthy stable revision is not replaced", commit.rule)
             must(
@@ -188,6 +196,16 @@ class Never:
                 "the stable revision loses traffic to a candidate that goes on only",
                 commit.rule,
             )
+
+    def _held(self, old: Checkpoint, new: Checkpoint, commit: Commit) -> None:
+        """Follow a candidate whose share is held back: the same comes back."""
+        was, now = old.candidate, new.candidate
+        if was is None or now is None:
+            return
+        if was.hold is None and now.hold is not None:
+            self.share = old.weights.get(was.revision, 0)
+        if was.hold is not None and now.hold is None and commit.verdict.value == "Release":
+            must(new.weights.get(now.revision) == self.share, "what was held back comes back, and no more", commit.rule)
 
     def _proven(self, candidate: CandidateState, new: Checkpoint, commit: Commit) -> None:
         """Judge a candidate at the moment it gets more traffic."""
@@ -284,6 +302,9 @@ class Never:
             self.passed.add(was.stage)
         if "evidence" in commit.inputs and commit.verdict.value == "Await":
             self.snapshot = commit.inputs["evidence"]
+            asked = new.candidate
+            must(asked is not None and asked.evidence == commit.inputs["evidenceDigest"], "people are asked about it")
+            must(asked is not None and not asked.approvals and not asked.approved, "new evidence voids approvals")
         if candidate is None:
             return
         self.asked |= {gate.name for gate in candidate.plan.gates} if candidate.plan else set()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from penstock.api.v1alpha1.checkpoint import Checkpoint
+from penstock.api.v1alpha1.checkpoint import Checkpoint, RejectedRevision
 from penstock.api.v1alpha1.modelstatus import Source, Stage
 from penstock.domain.lifecycle.observed import Blocker, Failure, WorkloadView
 from tests.unit.domain.given import (
@@ -145,6 +145,14 @@ def test_spec_that_asks_for_something_else_does_not_send_traffic_back_to_what_is
     assert (case.state.weights, case.candidate.revision) == ({A: 100}, A)
     assert case.routed(1)[0] == "Promoted"
     assert case.state.stable == A
+
+
+def test_asking_for_the_quarantined_stable_revision_takes_no_traffic_from_the_one_under_way() -> None:
+    case = third(Stage.CANARY)
+    entry = RejectedRevision(revision=B, reason="RolledBack", quarantined=True, at=case.look.now)
+    case.state = case.state.model_copy(update={"rejected": [entry]})
+    assert case.see(1, **asks("b")) == ["Reject"]
+    assert (case.state.weights, case.candidate.revision) == ({B: 95, C: 5}, C)
 
 
 def test_first_revision_makes_way_for_what_is_quarantined_with_its_traffic() -> None:

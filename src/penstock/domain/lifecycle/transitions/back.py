@@ -137,7 +137,8 @@ def reject_asked(state: Checkpoint, seen: Observed) -> Step | None:
 def drop(state: Checkpoint, seen: Observed) -> Step | None:
     """The spec asks for the stable revision again: the candidate is not needed any more."""
     quarantine = quarantine_of(state, seen.revision)
-    if quarantine is not None and goes_back(state):
+    if quarantine is not None and (goes_back(state) or carries_traffic(state)):
+        # Asking for what is being left gives it no traffic back.
         return still_leaving(state, seen, f"Revision {seen.revision} is quarantined: {quarantine.reason}.")
     if carries_traffic(state):
         return _superseded(state, seen)

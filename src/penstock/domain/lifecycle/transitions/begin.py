@@ -54,11 +54,11 @@ def _asked_for_too(state: Checkpoint, seen: Observed) -> Step:
 
 
 def still_leaving(state: Checkpoint, seen: Observed, why: str) -> Step | None:
-    """The spec asks for what is quarantined while a way back is under way: that goes on."""
+    """The spec asks for what is quarantined while that is being left: what is under way goes on."""
     if state.wanted is None or state.wanted.spec_hash == seen.spec_hash:
         return None
     result = state.model_copy(update={"wanted": state.wanted.model_copy(update={"spec_hash": seen.spec_hash})})
-    message = f"{why} The way back to revision {candidate_of(state).revision} goes on."
+    message = f"{why} Revision {candidate_of(state).revision} goes on."
     return Step(Verdict.REJECT, message, result, {"specHash": seen.spec_hash})
 
 
