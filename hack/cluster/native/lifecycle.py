@@ -41,8 +41,7 @@ def up(watch: Stopwatch) -> Cluster:
     start_component("kube-proxy")
     _wait(here, "kube-apiserver", "API server ready", lambda: _answers(cluster, "get", "--raw=/readyz"))
     watch.stage("API server is ready")
-    ready = ("wait", "--for=condition=Ready", f"node/{NODE}", "--timeout=3s")
-    _wait(here, "kubelet", "node Ready", lambda: _answers(cluster, *ready))
+    wait_for("node Ready", lambda: _node_is_ready(cluster), seconds=120, hint=f"see {here.daemons.logs}/kubelet.log")
     if node_starts:
         _wait(here, "kubelet", "status of the pods of the last time", lambda: _pods_are_what_they_say(here, cluster))
     watch.stage("node is Ready")
@@ -91,6 +90,15 @@ def _install_coredns(here: Layout, cluster: Cluster, watch: Stopwatch) -> None:
     rollout = ("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=3s")
     _wait(here, "kubelet", "CoreDNS Ready", lambda: _answers(cluster, *rollout))
     watch.stage("CoreDNS is Ready")
+
+
+def _node_is_ready(cluster: Cluster) -> bool:
+    """Whether the node is Ready. A kubelet that gave up is started again, as systemd would.
+
+    It ends when containerd's socket is open but the containers of the last time are still being taken over.
+    """
+    start_component("kubelet")
+    return _answers(cluster, "wait", "--for=condition=Ready", f"node/{NODE}", "--timeout=3s")
 
 
 def _pods_are_what_they_say(here: Layout, cluster: Cluster) -> bool:
