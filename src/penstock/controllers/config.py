@@ -52,7 +52,10 @@ class MetricsSettings(_Settings):
 
 
 class OperatorConfig(_Settings):
-    """The whole configuration; unknown keys are refused so that a typing error is noticed."""
+    """The whole configuration; unknown keys are refused so that a typing error is noticed.
+
+    `max_rollouts`: how many Models may change what serves at the same time, 0 for any number.
+    """
 
     runtime_image: ImageByDigest
     jobs_image: ImageByDigest | None = None
@@ -62,6 +65,7 @@ class OperatorConfig(_Settings):
     metrics: MetricsSettings = MetricsSettings()
     insecure_registries: tuple[str, ...] = ()
     workers: Annotated[int, Field(ge=1, le=256)] = 16
+    max_rollouts: Annotated[int, Field(ge=0)] = 0
     writes_per_second: Annotated[float, Field(gt=0)] = 200.0
     write_burst: Annotated[int, Field(ge=1)] = 400
     prune_seconds: Annotated[float, Field(gt=0)] = 300.0

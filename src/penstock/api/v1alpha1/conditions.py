@@ -62,6 +62,7 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     SMOKE_FAILED = "SmokeFailed"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
+    DEADLINE_NEAR = "DeadlineNear"
 
     SHADOW = "Shadow"
     CANARY = "Canary"
@@ -74,6 +75,7 @@ class Reason(StrEnum):
     EVIDENCE_MISSING = "EvidenceMissing"
     TOO_LITTLE_TRAFFIC = "TooLittleTraffic"
     FROZEN = "Frozen"
+    NO_FREE_SLOT = "NoFreeSlot"
     HELD = "Held"
     FAILED_OVER = "FailedOver"
 
@@ -152,6 +154,7 @@ SENTENCES: dict[Reason, str] = {
         "{subject} gets too little traffic to be judged before its deadline; give it more, or promote it by hand"
     ),
     Reason.FROZEN: "{subject} gets no more traffic during a freeze of spec.rollout.freeze",
+    Reason.NO_FREE_SLOT: "{subject} waits until another rollout is done",
     Reason.HELD: "{subject} gets no traffic until enough of its pods are ready",
     Reason.FAILED_OVER: "The fallback revision serves, since no pod of {subject} is ready",
     Reason.PENDING: "{subject} waits for the operator to look at it",
@@ -187,6 +190,7 @@ SENTENCES: dict[Reason, str] = {
         "No node can take a pod of {subject}; check spec.serving.resources and spec.serving.pod, or add nodes"
     ),
     Reason.SMOKE_FAILED: "{subject} started but did not answer its test prediction; see the logs of its pods",
+    Reason.DEADLINE_NEAR: "Half of the time that {subject} has for its stage is over",
     Reason.DEADLINE_EXCEEDED: (
         "{subject} was not ready within spec.rollout.stageDeadlineSeconds; see the events of its pods"
     ),

@@ -26,11 +26,12 @@ from penstock.controllers.model.log import DecisionLog, Identity, StateLostError
 from penstock.controllers.model.pace import Pace
 from penstock.controllers.model.parsed import Parsed
 from penstock.controllers.model.prober import ModelKey, Prober
+from penstock.controllers.model.reminders import Reminders
 from penstock.controllers.model.rollout import Plans
 from penstock.controllers.model.scope import Scope
 from penstock.controllers.resources import MODELS
-from penstock.domain.lifecycle import freeze
-from penstock.domain.lifecycle.classify import approval_deadline, deadline_of
+from penstock.domain.lifecycle import freeze, slots
+from penstock.domain.lifecycle.classify import approval_deadline, deadline_of, half_time_of
 from penstock.domain.lifecycle.decide import Commit, decide
 from penstock.domain.lifecycle.desired import next_change
 from penstock.domain.lifecycle.observed import Blocker
@@ -39,7 +40,7 @@ from penstock.kube.applier import Applier, OwnerConflict, SequenceFenced
 from penstock.kube.cache import Cache
 from penstock.kube.client import KubeClient
 from penstock.kube.errors import Forbidden, Invalid, NotFound
-from penstock.kube.events import EventRecorder
+from penstock.kube.events import EventRecorder, EventType
 from penstock.kube.resources import ObjectKey
 from penstock.routing.gateway_api import GatewayRouter, Parent
 from penstock.routing.protocol import Router
@@ -95,6 +96,7 @@ class ModelController:
         self._gateways = Gateways(client, config.gateway)
         self._parsed = Parsed()
         self._pace = Pace()
+        self._reminders = Reminders()
         self._written: dict[ModelKey, set[ObjectKey]] = {}
         # What kept the last look from being carried out; goes away when it can be.
         self._obstacles: dict[ModelKey, Blocker] = {}
@@ -156,6 +158,8 @@ class ModelController:
         if head is not None:
             await self._commands.answer(identity, head.result, self._clock())
             await revisions.show(self._applier, self._cache, identity, head.result, scope.seen.workloads)
+            if said := self._reminders.due(key, scope, head.result):
+                self._event(model, "Warning", Reason.DEADLINE_NEAR, "Remind", said)
         return self._next_look(scope, head, held, bool(lost))
 
     async def _load(
@@ -177,7 +181,11 @@ class ModelController:
             self._log.inherited(Identity(*key, model.metadata.uid)),
             now,
         )
-        return scope.with_evidence(await self._evidence.look(scope, head.result if head else Checkpoint(), now))
+        state = head.result if head else Checkpoint()
+        found = await self._evidence.look(scope, state, now)
+        # Last, and without a wait before the decision: two Models must not take the same slot.
+        taken = self._log.rollouts(besides=model.metadata.uid)
+        return scope.with_evidence(found, slots.sentence(state, taken, self._config.max_rollouts))
 
     def _hindrances(self, key: ModelKey) -> tuple[Blocker, ...]:
         """What stands in the way of this Model beside what can be seen of it: the gravest first."""
@@ -264,9 +272,11 @@ class ModelController:
         probes = [*scope.seen.smoke.values(), *scope.seen.previewed.values(), *scope.seen.reached.values()]
         if any(probe.passed is not True for probe in probes):
             waits.append(ASKING_SECONDS)
-        if scope.seen.blockers or (scope.identity.namespace, scope.identity.name) in self._obstacles:
+        waits_for_slot = bool(scope.seen.crowded) and head.result.candidate is not None
+        if waits_for_slot or scope.seen.blockers or (scope.identity.namespace, scope.identity.name) in self._obstacles:
             waits.append(BLOCKED_SECONDS)
-        moments = [deadline_of(head.result, scope.seen), next_change(head.result, scope.seen.now), scope.gathered.again]
+        moments = [half_time_of(head.result, scope.seen), deadline_of(head.result, scope.seen)]
+        moments += [next_change(head.result, scope.seen.now), scope.gathered.again]
         candidate = head.result.candidate
         if candidate is not None:
             moments += [approval_deadline(candidate), *_steps_end(candidate), *_freezes(scope)]
@@ -274,18 +284,18 @@ class ModelController:
         return min(waits) + 0.01 if waits else None
 
     def _tell(self, model: Model, commit: Commit) -> None:
-        self._events.record(
-            {"apiVersion": API_VERSION, "kind": "Model", "metadata": model.metadata.as_json()},
-            type="Warning" if commit.verdict in _WARNINGS else "Normal",
-            reason=commit.verdict.value,
-            action=commit.rule.replace("/", ""),
-            note=commit.message,
-        )
+        kind: EventType = "Warning" if commit.verdict in _WARNINGS else "Normal"
+        self._event(model, kind, commit.verdict.value, commit.rule.replace("/", ""), commit.message)
+
+    def _event(self, model: Model, kind: EventType, reason: str, action: str, note: str) -> None:
+        about = {"apiVersion": API_VERSION, "kind": "Model", "metadata": model.metadata.as_json()}
+        self._events.record(about, type=kind, reason=reason, action=action, note=note)
 
     def _forget(self, key: ModelKey, obj: Json | None) -> None:
         self._prober.forget(key)
         self._evidence.forget(key)
         self._pace.settle(key)
+        self._reminders.forget(key)
         self._written.pop(key, None)
         self._obstacles.pop(key, None)
         self._unmirrored.pop(key, None)

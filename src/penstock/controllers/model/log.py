@@ -19,6 +19,7 @@ from penstock.domain.audit import broken_link
 from penstock.domain.lifecycle import replay
 from penstock.domain.lifecycle.decide import Commit
 from penstock.domain.lifecycle.observed import Observed
+from penstock.domain.lifecycle.slots import takes_slot
 from penstock.kube.client import KubeClient
 from penstock.kube.errors import AlreadyExists
 
@@ -47,6 +48,7 @@ class DecisionLog:
         self._client = client
         self._permit = permit
         self._heads: dict[str, DecisionRecordSpec] = {}
+        self._under_way: set[str] = set()
         # By namespace and name, then by uid: what a later Model of that name inherits.
         self._quarantines: dict[tuple[str, str], dict[str, tuple[RejectedRevision, ...]]] = {}
 
@@ -56,7 +58,7 @@ class DecisionLog:
         if head is not None and obj["spec"]["sequence"] <= head.sequence:
             return False
         record = _head(obj["spec"])
-        self._heads[record.model_uid] = record
+        self._note_head(record)
         self._note_quarantines(obj["metadata"]["namespace"], record)
         return True
 
@@ -65,6 +67,19 @@ class DecisionLog:
         former = self._quarantines.get((model.namespace, model.name), {})
         found = {item.revision: item for uid, items in former.items() if uid != model.uid for item in items}
         return tuple(found.values())
+
+    def rollouts(self, besides: str) -> int:
+        """Return how many Models change what serves now, without the one with that uid."""
+        return len(self._under_way - {besides})
+
+    def _note_head(self, record: DecisionRecordSpec) -> None:
+        self._heads[record.model_uid] = record
+        self._count(record.model_uid)
+
+    def _count(self, uid: str) -> None:
+        head = self._heads.get(uid)
+        change = self._under_way.add if head is not None and takes_slot(head.result) else self._under_way.discard
+        change(uid)
 
     def _note_quarantines(self, namespace: str, record: DecisionRecordSpec) -> None:
         held = tuple(item for item in record.result.rejected if item.quarantined)
@@ -76,6 +91,7 @@ class DecisionLog:
     def forget(self, uid: str) -> None:
         """Drop the head of a Model that is gone; its records stay in the cluster."""
         self._heads.pop(uid, None)
+        self._count(uid)
 
     def head(self, uid: str) -> DecisionRecordSpec | None:
         """Return the newest record this process knows of a Model."""
@@ -90,9 +106,9 @@ class DecisionLog:
         broken = broken_link(specs)
         if broken:
             raise StateLostError(broken)
-        self._heads.pop(model.uid, None)
+        self.forget(model.uid)
         if specs:
-            self._heads[model.uid] = _head(specs[-1])
+            self._note_head(_head(specs[-1]))
         return self.head(model.uid)
 
     async def read(self, model: Identity) -> list[Json]:
@@ -143,12 +159,16 @@ class DecisionLog:
             },
             "spec": record.as_json(),
         }
-        await self._permit()
+        if takes_slot(commit.result):
+            self._under_way.add(model.uid)  # before the write: nobody else takes that slot meanwhile
         try:
+            await self._permit()
             self.observe(await self._client.create(DECISIONRECORDS, obj))
         except AlreadyExists:
             self.observe(await self._client.get(DECISIONRECORDS, model.namespace, name))
             return False
+        finally:
+            self._count(model.uid)
         return True
 
 

@@ -59,8 +59,8 @@ class Scope:
     seen: Observed
     gathered: Gathered = field(default_factory=Gathered)
 
-    def with_evidence(self, gathered: Gathered) -> Scope:
-        """Return the same look, with what was found out about the candidate."""
+    def with_evidence(self, gathered: Gathered, crowded: str) -> Scope:
+        """Return the same look, with what was found out about the candidate, and about the rollouts of others."""
         seen = replace(
             self.seen,
             gates=gathered.gates,
@@ -68,6 +68,7 @@ class Scope:
             live=gathered.live,
             actions=gathered.actions,
             existing=gathered.existing,
+            crowded=crowded,
         )
         return replace(self, seen=seen, gathered=gathered)
 

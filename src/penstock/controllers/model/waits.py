@@ -27,6 +27,8 @@ def sentence(scope: Scope, state: Checkpoint) -> str | None:
     if candidate.blind.since is not None:
         return describe(Reason.EVIDENCE_MISSING, revision=candidate.revision, detail=seen.live.message)
     if candidate.stage is Stage.PENDING:
+        if seen.crowded and not seen.frozen:
+            return describe(Reason.NO_FREE_SLOT, revision=candidate.revision, detail=seen.crowded)
         return describe(Reason.FROZEN, revision=candidate.revision, detail=seen.frozen) if seen.frozen else None
     said = _BY_STAGE.get(candidate.stage)
     return said(scope, state, candidate) if said else _route(scope, candidate)
@@ -43,6 +45,8 @@ def held(scope: Scope, state: Checkpoint) -> Reason | None:
         return Reason.EVIDENCE_MISSING
     if scope.seen.frozen and candidate.stage is not Stage.ROLLING_BACK:
         return Reason.FROZEN
+    if scope.seen.crowded and candidate.stage is Stage.PENDING:
+        return Reason.NO_FREE_SLOT
     if scope.gathered.too_little:
         return Reason.TOO_LITTLE_TRAFFIC
     return None

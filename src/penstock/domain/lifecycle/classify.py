@@ -71,6 +71,14 @@ def deadline_of(state: Checkpoint, seen: Observed) -> datetime | None:
     return candidate.since + timedelta(seconds=limit + min(blind, limit))
 
 
+def half_time_of(state: Checkpoint, seen: Observed) -> datetime | None:
+    """Return when half of the stage's time is over; None where nothing runs out."""
+    due = deadline_of(state, seen)
+    if due is None or state.candidate is None or state.candidate.stage is Stage.PENDING:
+        return None
+    return due - timedelta(seconds=seen.limits.stage_deadline / 2)
+
+
 def approval_deadline(candidate: CandidateState) -> datetime | None:
     """Return until when people can approve the candidate; None while they are not asked, or their clock stands."""
     if candidate.stage is not Stage.AWAITING_APPROVAL or candidate.plan is None or candidate.paused_since is not None:

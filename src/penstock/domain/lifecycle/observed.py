@@ -129,7 +129,8 @@ class Observed:
     `revision`, `spec_hash`: what the present spec asks for. `undecided`: what it asks for cannot be
     told yet, since something it names is not there; `revision` then says nothing. `replicas`: pods the
     spec asks for. `plan`: what the present spec sends a new revision through. `requester`: who the Model
-    says asked for it. `frozen`: why no revision gets more traffic now, empty if it may.
+    says asked for it. `frozen`: why no revision gets more traffic now, empty if it may. `crowded`: why no
+    rollout may begin now, since too many are under way; empty if it may.
     `workloads`, `smoke`, `previewed`, `reached`: by revision; `previewed` says whether the data
     plane already knows a candidate with the weights that the route has now, `reached` whether clients are
     answered by it. `crashed`: by revision, what its pods did that is harm whatever the counters say.
@@ -148,6 +149,7 @@ class Observed:
     requester: str = ""
     suspended: bool = False
     frozen: str = ""
+    crowded: str = ""
     undecided: bool = False
     workloads: Mapping[str, WorkloadView] = field(default_factory=dict)
     route: RouteView = field(default_factory=RouteView)

@@ -90,9 +90,9 @@ def goes_back(state: Checkpoint) -> bool:
 
 
 def hindrances(seen: Observed, *, free: bool) -> tuple[list[Blocker], str]:
-    """Return what keeps a candidate in Pending. `free`: a way back waits neither for a freeze nor for data."""
+    """Return what keeps a candidate in Pending. `free`: a way back waits neither for a freeze, a slot nor data."""
     if not free:
-        return list(seen.blockers), seen.frozen
+        return list(seen.blockers), seen.frozen or seen.crowded
     return [item for item in seen.blockers if item.reason not in _OF_DATA], ""
 
 
