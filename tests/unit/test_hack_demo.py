@@ -160,13 +160,20 @@ def test_an_existing_cluster_keeps_the_users_own_context():
 IMAGES = {"operator": f"a@{DIGEST}", "runtime": f"b@{DIGEST}", "jobs": f"d@{DIGEST}", "busybox": f"c@{DIGEST}"}
 
 
-def test_chart_values_of_the_native_cluster():
+def test_chart_values_of_the_native_cluster(monkeypatch):
+    monkeypatch.delenv("PENSTOCK_PROMETHEUS", raising=False)
     assert install.chart_values(some_cluster("native"), IMAGES) == {
         "image": {"operator": f"a@{DIGEST}", "runtime": f"b@{DIGEST}", "jobs": f"d@{DIGEST}"},
         "artifactStore": {"repository": "10.0.0.1:5000/penstock"},
         "gateway": {**install.GATEWAY, "url": "http://gateway:8080", "probeUrl": "http://gateway:8080"},
+        "metrics": {"source": install.METRIC_SOURCE},
         "insecureRegistries": ["10.0.0.1:5000"],
     }
+
+
+def test_without_prometheus_the_operator_reads_the_pods_itself(monkeypatch):
+    monkeypatch.setenv("PENSTOCK_PROMETHEUS", "off")
+    assert install.chart_values(some_cluster("native"), IMAGES)["metrics"] == {"source": ""}
 
 
 def test_pods_of_a_kind_cluster_do_not_ask_localhost():
