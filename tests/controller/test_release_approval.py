@@ -31,6 +31,11 @@ async def test_only_who_has_the_verb_can_approve(release: ReleaseWorld) -> None:
     await release.reaches("AwaitingApproval")
 
 
+async def test_a_command_about_no_model_is_answered(release: ReleaseWorld) -> None:
+    release.operator()
+    await release.refused(release.command("cat", ActionType.ROLLBACK, None), "ModelMissing", "There is no such Model")
+
+
 async def test_what_does_not_fit_is_refused_with_its_sentence(release: ReleaseWorld) -> None:
     release.operator()
     stable = await release.champion(**ONLY_PEOPLE)

@@ -107,6 +107,8 @@ class ModelController:
         obj = self._cache.get(MODELS, *key)
         if obj is None or obj["metadata"].get("deletionTimestamp"):
             self._forget(key, obj)
+            if obj is None:
+                await self._commands.refuse(*key, self._clock())
             return None
         if not self._cache.caught_up([ObjectKey(MODELS, *key), *self._written.get(key, ())]):
             return BEHIND_SECONDS
