@@ -13,7 +13,9 @@ import yaml
 
 from penstock.api.v1alpha1.model import ModelSpec
 from penstock.api.v1alpha1.modelrevision import ModelRevisionSpec
+from penstock.controllers.gates import job as gates
 from penstock.controllers.model import children
+from penstock.controllers.shadow import job as shadow
 from tests.contract.chart import RELEASE_NAMESPACE, REPOSITORY, only, render, roles_of_the_operator
 from tests.contract.manifests import CUSTOM_MODEL, DIGEST, IMAGE, MODEL, UID, changed
 from tests.support.cluster import Cluster
@@ -112,6 +114,15 @@ def model_template(model: Json) -> Json:
     return template
 
 
+def job_template(labels: Json) -> Json:
+    """The pod template of a Job of the operator, as far as selectors and ports go."""
+    container = {"name": "x", "image": "x", "ports": [{"name": "http", "containerPort": 8080}]}
+    return {
+        "metadata": {"labels": {"app.kubernetes.io/managed-by": "penstock", **labels}},
+        "spec": {"containers": [container]},
+    }
+
+
 TEMPLATES: dict[str, tuple[str, Json]] = {
     "operator": (RELEASE_NAMESPACE, only(render(), "Deployment")["spec"]["template"]),
     "builtin": (MODELS_NAMESPACE, model_template(MODEL)),
@@ -120,6 +131,8 @@ TEMPLATES: dict[str, tuple[str, Json]] = {
         GATEWAY_NAMESPACE,
         {"metadata": {"labels": PROXY_LABELS}, "spec": {"containers": [{"name": "e", "image": "e"}]}},
     ),
+    "evaluate": (MODELS_NAMESPACE, job_template({gates.JOB_LABEL: gates.EVALUATE})),
+    "compare": (MODELS_NAMESPACE, job_template({gates.JOB_LABEL: shadow.COMPARE})),
     "stranger": (
         MODELS_NAMESPACE,
         {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "x", "image": "x"}]}},
@@ -156,9 +169,16 @@ def peers(cluster: Cluster, rules: list[Json], side: str, port: str) -> set[str]
     for rule in rules:
         if port in [item["port"] for item in rule["ports"]]:
             for peer in rule[side]:
-                for namespace in selected(cluster, "Namespace", peer["namespaceSelector"]):
-                    named |= selected(cluster, "Pod", peer["podSelector"], namespace)
+                for namespace in _namespaces(cluster, peer):
+                    named |= selected(cluster, "Pod", peer.get("podSelector", {}), namespace)
     return named
+
+
+def _namespaces(cluster: Cluster, peer: Json) -> set[str]:
+    """A peer without a selector of namespaces is in the policy's own."""
+    if "namespaceSelector" not in peer:
+        return {MODELS_NAMESPACE}
+    return selected(cluster, "Namespace", peer["namespaceSelector"])
 
 
 def port_number(pod: str, name: str) -> int:
@@ -173,7 +193,7 @@ def test_operator_reaches_the_pods_of_models(populated: Cluster) -> None:
     spec = policy["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert selected(populated, "Pod", spec["podSelector"], RELEASE_NAMESPACE) == {"operator"}
-    assert peers(populated, spec["egress"], "to", "http") == {"builtin", "custom"}
+    assert peers(populated, spec["egress"], "to", "http") == {"builtin", "custom", "compare"}
     # By name, since each Model's own server may have a port of its own.
     assert (port_number("builtin", "http"), port_number("custom", "http")) == (8080, CUSTOM_PORT)
     assert [item["port"] for item in spec["ingress"][0]["ports"]] == ["http"]
@@ -184,7 +204,8 @@ def test_example_lets_only_gateway_and_operator_reach_the_pods_of_models(populat
     (policy,) = [example for example in examples() if example.get("kind") == "NetworkPolicy"]
     spec = populated.create(policy, dry_run=True)["spec"]
     assert selected(populated, "Pod", spec["podSelector"], MODELS_NAMESPACE) == {"builtin", "custom"}
-    assert peers(populated, spec["ingress"], "from", "http") == {"proxy", "operator"}
+    assert peers(populated, spec["ingress"], "from", "http") == {"proxy", "operator", "evaluate"}
+    assert peers(populated, spec["ingress"], "from", "metrics") == {"operator", "compare"}
     assert port_number("builtin", "metrics") == children.METRICS_PORT
 
 
