@@ -57,7 +57,7 @@ bench-runtime: venv  ## the model server beside MLServer and KServe's; ends with
 bench-drift: venv  ## validation, profiles and drift beside raw Polars, scipy and evidently; ends with a line of JSON
 	@$(PY) -m bench.drift
 
-bench-rollback: venv  ## false rollbacks and time to a rollback by simulation, beside Flagger's and Argo's rules (QUICK=1: few runs)
+bench-rollback: venv  ## false rollbacks and time to a rollback, by simulation and on a cluster (QUICK=1: few runs; CLUSTER=off)
 	@OMP_NUM_THREADS=1 $(PY) -m bench.rollback
 
 crds: venv  ## writes crds/ and the chart's copies from the pydantic types

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from penstock.api.v1alpha1.base import API_VERSION
 from penstock.api.v1alpha1.decisionrecord import content_hash
 from penstock.archiver.__main__ import trusted
 from penstock.archiver.archive import Archive
+from penstock.archiver.board import Board
 from penstock.archiver.run import MODEL_LABEL, MODEL_UID_LABEL, MODELS, RECORDS, Archiver, Tally
 from penstock.artifact.logstore import LogStore
 from penstock.cli import main
 from penstock.domain.audit.signature import Signer
 from penstock.kube.client import KubeClient
 from penstock.kube.ratelimit import TokenBucket
+from penstock.kube.resources import CONFIG_MAPS
 from tests.contract.chart import OPERATOR, RELEASE_NAMESPACE
 from tests.controller.world import spec_of
 from tests.unit.domain.audit_given import UID, objects
@@ -28,6 +31,7 @@ Json = dict[str, Any]
 
 ARCHIVER = f"system:serviceaccount:{RELEASE_NAMESPACE}:penstock-archiver"
 LATER = timedelta(days=30)
+BOARD = "penstock-exported"
 
 
 class Site:
@@ -84,10 +88,17 @@ class Site:
         with store or self.store() as opened:
             archive = Archive(opened, signer, trusted(signer, self.key.parent))
             clock = lambda: datetime.now(UTC) + self.later  # noqa: E731
-            found = await Archiver(self.archiver, archive, clock, TokenBucket(1000, 1000), self.seconds).run()
+            board = Board(self.archiver, RELEASE_NAMESPACE, BOARD)
+            bucket = TokenBucket(1000, 1000)
+            found = await Archiver(self.archiver, archive, board, clock, bucket, self.seconds).run()
         own = {key: said for key, said in found.problems.items() if key.startswith(f"{self.namespace}/")}
         found.problems = own
         return found
+
+    async def said(self) -> Json | None:
+        """What the archiver says about how far the log is outside."""
+        data = (await self.admin.get(CONFIG_MAPS, RELEASE_NAMESPACE, BOARD)).get("data") or {}
+        return json.loads(data[self.uid]) if self.uid in data else None
 
     async def verify(self, *more: str) -> tuple[int, str]:
         """What `penstock audit verify` says of the cluster and the store together."""

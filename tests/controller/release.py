@@ -118,7 +118,6 @@ class ReleaseWorld(World):
 
     kubeconfig: Path = Path()
     traffic: Traffic = field(default_factory=Traffic)
-    config: Mapping[str, Any] = field(default_factory=dict)
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()

@@ -48,6 +48,7 @@ class Settings:
     dies_after: DiesAfter
     rival: Rival
     look_seconds: float = LOOK_SECONDS
+    recall_seconds: float = 0.2
 
 
 class MortalClient(KubeClient):
@@ -137,6 +138,7 @@ class Operator:
             telemetry_port=None,
             clock=settings.clock,
             look_seconds=settings.look_seconds,
+            recall_seconds=settings.recall_seconds,
         )
         await kopf.operator(
             registry=entry_point().registry,

@@ -6,9 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +14,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hack.cluster.apiserver import ApiServer
-from penstock.api.v1alpha1.base import API_VERSION
 from penstock.archiver.__main__ import trusted
 from penstock.archiver.archive import Archive, LogKey
 from penstock.archiver.run import RECORDS
@@ -25,73 +22,14 @@ from penstock.artifact.errors import ArtifactError, Reason
 from penstock.artifact.logstore import LogStore, Overtaken, StoredSegment
 from penstock.domain.audit.signature import Signer
 from penstock.kube import errors
-from tests.contract.chart import helm, render
-from tests.controller.archive_site import ARCHIVER, Site, own
-from tests.support.cluster import Cluster, wait_until
-from tests.support.registry import running_registry
-from tests.unit.domain.audit_given import UID, objects, walk
+from tests.contract.chart import RELEASE_NAMESPACE, helm, render
+from tests.controller.archive_site import ARCHIVER, BOARD, Site, own
+from tests.controller.archiver_given import VALUES, key, log_of_a_gone_model, registry, server, site
+from tests.support.cluster import Cluster
+from tests.unit.domain.audit_given import UID, objects
 
 Json = dict[str, Any]
-
-VALUES: Json = {
-    "archiver": {"enabled": True, "keySecret": "log-key"},
-    "artifactStore": {"repository": "registry.example.com/penstock"},
-}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ApiServer]:
-    """An API server with what the chart says about the archiver."""
-    wanted = ("ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
-    parts = [obj for obj in render(**VALUES) if obj["kind"] in wanted]
-    chosen = [obj for obj in parts if obj["metadata"]["name"] in ("penstock-archiver", "penstock-records")]
-    with ApiServer() as running, Cluster(running.kubeconfig) as admin:
-        admin.install_crds()
-        for obj in chosen:
-            admin.apply(obj)
-        probe = {**objects(walk(1)[:1])[0], "apiVersion": API_VERSION, "kind": "DecisionRecord"}
-        probe["metadata"] = {**probe["metadata"], "namespace": "default", "labels": {}}
-
-        def refused() -> bool:
-            try:
-                admin.create(probe, dry_run=True)
-            except Exception as error:
-                return "written by the operator alone" in str(error)
-            return False
-
-        wait_until(refused, "the policy is enforced")
-        yield running
-
-
-@pytest.fixture(scope="module")
-def registry() -> Iterator[str]:
-    with running_registry() as host:
-        yield host
-
-
-@pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A private key beside its public one."""
-    folder = tmp_path_factory.mktemp("key")
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "ed25519.pem").write_bytes(pem)
-    (folder / "public.pem").write_bytes(Signer.from_pem(pem).public_pem())
-    return folder / "ed25519.pem"
-
-
-@pytest.fixture
-async def site(server: ApiServer, registry: str, key: Path) -> AsyncIterator[Site]:
-    with Cluster(server.kubeconfig) as admin:
-        namespace = admin.create_namespace()
-    async with Site(server, registry, key, namespace) as ready:
-        yield ready
-
-
-def log_of_a_gone_model() -> list[Json]:
-    """A log whose end is a closed rollout, long enough that something may leave, without a quarantine."""
-    return walk(6, 150)
+__all__ = ["key", "registry", "server", "site"]
 
 
 async def test_log_of_a_model_is_exported_then_pruned_and_stays_one_chain(site: Site) -> None:
@@ -115,6 +53,7 @@ async def test_log_of_a_model_is_exported_then_pruned_and_stays_one_chain(site: 
     assert closed >= second.deleted
     third = await site.run()
     assert (third.problems, third.segments, third.deleted) == ({}, 0, 0)
+    assert await site.said() == {"sequence": len(records), "hash": records[-1]["hash"], "quarantines": []}
 
 
 async def test_young_records_stay(site: Site) -> None:
@@ -125,15 +64,13 @@ async def test_young_records_stay(site: Site) -> None:
     assert (await site.run()).deleted == 0
 
 
-@pytest.mark.parametrize("seed", [6, 1], ids=["no quarantine", "a quarantine"])
-async def test_nothing_of_a_deleted_model_stays_but_what_a_quarantine_needs(site: Site, seed: int) -> None:
-    records = walk(seed, 150)
+@pytest.mark.parametrize("quarantined", [False, True], ids=["no quarantine", "a quarantine"])
+async def test_nothing_of_a_deleted_model_stays_but_what_a_quarantine_needs(site: Site, quarantined: bool) -> None:
+    records = log_of_a_gone_model(quarantined=quarantined)
     await site.create(records)
     assert (await site.run()).problems == {}
     await site.run()
     left = await site.numbers()
-    quarantined = any(item["quarantined"] for item in records[-1]["result"]["rejected"])
-    assert quarantined is (seed == 1)
     assert bool(left) is quarantined
     with site.store() as store:
         chain = list(store.chain(site.namespace, "flight", UID))
@@ -261,7 +198,7 @@ def test_keys_that_are_none() -> None:
 def charted() -> dict[tuple[str, str], Json]:
     """The chart's objects for the archiver."""
     found = {(obj["kind"], obj["metadata"]["name"]): obj for obj in render(**VALUES)}
-    return {key: obj for key, obj in found.items() if key[1] == "penstock-archiver"}
+    return {key: obj for key, obj in found.items() if key[1] in ("penstock-archiver", BOARD)}
 
 
 async def test_it_runs_as_the_chart_starts_it(site: Site) -> None:
@@ -270,7 +207,9 @@ async def test_it_runs_as_the_chart_starts_it(site: Site) -> None:
     await site.create(records)
     pod = charted()["CronJob", "penstock-archiver"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    environment = {item["name"]: item["value"] for item in container["env"]}
+    environment = {item["name"]: item.get("value", RELEASE_NAMESPACE) for item in container["env"]}
+    fields = {item["name"]: item["valueFrom"] for item in container["env"] if "valueFrom" in item}
+    assert fields == {"PENSTOCK_NAMESPACE": {"fieldRef": {"fieldPath": "metadata.namespace"}}}
     here = {
         "PENSTOCK_STORE": site.prefix,
         "PENSTOCK_INSECURE": f"{site.registry},other.example.com",
@@ -307,7 +246,11 @@ async def test_it_runs_as_the_chart_starts_it(site: Site) -> None:
 def test_chart_is_accepted_and_gives_no_more_than_the_page_says(server: ApiServer) -> None:
     objects_ = charted()
     kinds = {kind for kind, _ in objects_}
-    assert kinds == {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "CronJob", "NetworkPolicy"}
+    assert kinds == {
+        *("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),
+        *("ConfigMap", "CronJob", "NetworkPolicy"),
+    }
+    assert "data" not in objects_["ConfigMap", BOARD], "an upgrade of the chart takes nothing away"
     with Cluster(server.kubeconfig) as admin:
         namespace = admin.create_namespace()
         for kind in ("CronJob", "NetworkPolicy", "ServiceAccount"):
@@ -322,12 +265,14 @@ def test_chart_is_accepted_and_gives_no_more_than_the_page_says(server: ApiServe
         spec = {key: value for key, value in pod["spec"].items() if key != "serviceAccountName"}
         admin.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}, dry_run=True)
     rights = {
-        (resource, verb)
-        for rule in objects_["ClusterRole", "penstock-archiver"]["rules"]
+        (" ".join((resource, *rule.get("resourceNames", []))), verb)
+        for kind in ("ClusterRole", "Role")
+        for rule in objects_[kind, "penstock-archiver"]["rules"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    assert rights == {("decisionrecords", "list"), ("decisionrecords", "delete"), ("models", "get")}
+    own_board = {(f"configmaps {BOARD}", "get"), (f"configmaps {BOARD}", "patch")}
+    assert rights == {("decisionrecords", "list"), ("decisionrecords", "delete"), ("models", "get")} | own_board
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,8 @@ from tests.support.kubelet import Routes
 Json = dict[str, Any]
 
 ADMIN = "penstock-admin"
-INSTALLED = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+INSTALLED = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ConfigMap")
+BOARD = "penstock-exported"
 POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 # What other tests wait minutes for, here within seconds.
 PRUNE_SECONDS = 1.0
@@ -124,6 +125,7 @@ class ChartWorld(World):
         """Start a replica as the chart does: in the release's namespace, with the rights of its ServiceAccount."""
         default: Json = {"namespace": self.namespace, "name": GATEWAY} if gateway else {}
         config = {"runtimeImage": IMAGE, "jobsImage": IMAGE, "gateway": default, "pruneSeconds": PRUNE_SECONDS}
+        config["exportedConfigMap"] = BOARD
         settings = Settings(
             kubeconfig=self.kubeconfig,
             namespace=RELEASE_NAMESPACE,
@@ -169,7 +171,11 @@ def objects() -> list[Json]:
         "garbageCollector",
         "namespaceController",
     )
-    return render(policies=dict.fromkeys(accounts, ADMIN))
+    return render(
+        policies=dict.fromkeys(accounts, ADMIN),
+        archiver={"enabled": True, "keySecret": "log-key"},
+        artifactStore={"repository": "registry.example.com/penstock"},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +201,8 @@ async def world(
 ) -> AsyncIterator[ChartWorld]:
     """A namespace for Models, and the way to the API server that the operator takes."""
     policies = tmp_path / "policies.yaml"
-    policies.write_text(only(objects, "ConfigMap")["data"]["policies.yaml"])
+    told = [obj for obj in objects if obj["metadata"]["name"] != BOARD]
+    policies.write_text(only(told, "ConfigMap")["data"]["policies.yaml"])
     monkeypatch.setenv("PENSTOCK_POLICIES", str(policies))
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{RELEASE_NAMESPACE}")
     own = installed.client_kubeconfig(OPERATOR, groups)

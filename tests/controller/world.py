@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -117,6 +117,7 @@ class World:
     """What a test of the Model controller has at hand. Use it as an asynchronous context manager.
 
     `tampered`: the test itself rewrites or deletes records, so that the log cannot be whole at the end.
+    `config`: more of the operator's configuration.
     """
 
     server: ApiServer
@@ -127,6 +128,7 @@ class World:
     later: timedelta = timedelta()
     operators: list[Operator] = field(default_factory=list)
     tampered: bool = False
+    config: Mapping[str, Any] = field(default_factory=dict)
 
     async def __aenter__(self) -> Self:
         self.client = await KubeClient.connect(kubeconfig=self.server.kubeconfig, user_agent="test")
@@ -167,10 +169,11 @@ class World:
     ) -> Operator:
         """Start a replica of the operator, by its entry point."""
         default: Json = {"namespace": self.namespace, "name": GATEWAY} if gateway else {}
+        config = {"runtimeImage": IMAGE, "jobsImage": IMAGE, "gateway": default, **self.config}
         settings = Settings(
             kubeconfig=self.server.kubeconfig,
             namespace=self.namespace,
-            config=OperatorConfig.model_validate({"runtimeImage": IMAGE, "jobsImage": IMAGE, "gateway": default}),
+            config=OperatorConfig.model_validate(config),
             asker=self.asker,
             clock=self.clock,
             agent=f"{OPERATOR}/{len(self.operators) + 1}",

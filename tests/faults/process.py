@@ -28,6 +28,7 @@ import uvloop
 
 from penstock.controllers import manager
 from penstock.controllers.config import CONFIG_FILE
+from penstock.controllers.handover import HANDOVER_FILE
 from penstock.controllers.model.prober import HttpAsker, ReachTarget, SmokeTarget
 from penstock.domain.lifecycle.observed import Probe
 from tests.controller.replica import entry_point
@@ -146,6 +147,7 @@ def _run(start: Start, port: int) -> None:
         "KUBECONFIG": str(start.kubeconfig),
         "PENSTOCK_NAMESPACE": start.namespace,
         CONFIG_FILE: str(config),
+        HANDOVER_FILE: str(start.log.with_suffix(".handover.json")),
     }
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     Answers.refused_smoke = start.refused_smoke

@@ -1,4 +1,4 @@
-"""etcd is restored to an older state under the running operator: traffic is kept, and the log stays whole."""
+"""etcd is restored to an older state under the running operator: traffic is kept, and the log says what it lost."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from penstock.domain.audit import broken_link
+from penstock.domain.audit.again import differences
 from penstock.kube.resources import HTTPROUTES
 from tests.controller.world import digest
+from tests.faults.arena import Json
 from tests.faults.oracles import tracebacks, weights
 from tests.faults.process import warm_up
 from tests.faults.restore import RestorableServer, Restored
@@ -60,51 +62,71 @@ async def leads_again(arena: Restored) -> None:
     await arena.late_writes()
 
 
-async def log_is_whole(arena: Restored) -> None:
-    """Check the chain, and that nothing went wrong unexpectedly."""
-    assert broken_link([record["spec"] for record in await arena.records()]) is None
+async def end(arena: Restored) -> Json:
+    """Number and hash of the newest decision."""
+    newest = (await arena.records())[-1]["spec"]
+    return {key: newest[key] for key in ("sequence", "hash")}
+
+
+async def log_is_whole(arena: Restored, found: Json, lost: Json) -> None:
+    """Check that one record names both ends, that no number is used twice, and that nothing else went wrong."""
+    specs = [record["spec"] for record in await arena.records()]
+    assert broken_link(specs) is None
+    assert list(differences(specs)) == []
+    (restored,) = [spec for spec in specs if spec["verdict"] == "Restored"]
+    assert restored["inputs"]["heads"] == {"found": found, "lost": lost}
+    assert restored["sequence"] == lost["sequence"] + 1
+    assert restored["previousHash"] == found["hash"]
     # The process ends by what it holds to be the reason, and says so.
     assert tracebacks(arena.log(), "went back from version") == []
 
 
 async def test_finished_rollout_is_forgotten(arena: Restored, server: RestorableServer) -> None:
     first = await arena.serving()
-    copy = await snapshot(arena, server)
+    found, copy = await end(arena), await snapshot(arena, server)
     await arena.serves(await arena.edit(artifact={"digest": digest("b")}))
+    lost = await end(arena)
 
     await arena.while_down(lambda: server.restore(copy))
 
     await leads_again(arena)
+
+    async def said() -> bool:
+        return (await end(arena))["sequence"] > lost["sequence"]
+
+    await arena.until(said, "the restoration is in the log")
     assert await route(arena) == {first: 100}
     third = await arena.edit(artifact={"digest": digest("c")})
     await arena.serves(third)
     assert await route(arena) == {third: 100}
-    await log_is_whole(arena)
+    await log_is_whole(arena, found, lost)
 
 
 async def test_edit_comes_before_the_restoration_is_noticed(arena: Restored, server: RestorableServer) -> None:
     await arena.serving()
-    copy = await snapshot(arena, server)
+    found, copy = await end(arena), await snapshot(arena, server)
     await arena.serves(await arena.edit(artifact={"digest": digest("b")}))
+    lost = await end(arena)
 
     await arena.while_down(lambda: server.restore(copy))
 
     third = await arena.edit(artifact={"digest": digest("c")})
     await arena.serves(third)
     assert await route(arena) == {third: 100}
-    await log_is_whole(arena)
+    await log_is_whole(arena, found, lost)
 
 
 async def test_rollout_is_set_back_to_its_middle(arena: Restored, server: RestorableServer) -> None:
     await arena.serving()
     second = await arena.edit_to_come("b", STARTING)
     await arena.reaches("Starting")
-    copy = await snapshot(arena, server)
+    found, copy = await end(arena), await snapshot(arena, server)
     arena.set_pods(second, READY)
     await arena.serves(second)
+    lost = await end(arena)
 
     await arena.while_down(lambda: server.restore(copy))
 
     await arena.serves(second)
     assert await route(arena) == {second: 100}
-    await log_is_whole(arena)
+    await log_is_whole(arena, found, lost)

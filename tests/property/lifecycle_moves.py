@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from penstock.api.v1alpha1.checkpoint import Checkpoint
+from penstock.api.v1alpha1.checkpoint import Checkpoint, RejectedRevision
 from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.api.v1alpha1.rollout import ApprovalPolicy, Before, Canary, OnMissingEvidence, Step
 from penstock.domain.lifecycle.desired import desired
-from penstock.domain.lifecycle.observed import Failure, RouteView
+from penstock.domain.lifecycle.observed import Failure, LostHead, RouteView
 from tests.property.lifecycle_commands import (
     Choose,
     Move,
@@ -20,6 +20,7 @@ from tests.property.lifecycle_commands import (
     tries_again,
 )
 from tests.property.lifecycle_world import ANALYSES, CANARY, GATES, NAMES, REVISIONS, SHADOW, USERS, World
+from tests.unit.domain.given import spec_hash
 
 
 def goes_well(world: World, choose: Choose) -> None:
@@ -318,6 +319,23 @@ def stable_is_lost(world: World, choose: Choose) -> None:
         world.pods[world.fallback].ready = 0 if world.fallback == world.state.stable else world.replicas
 
 
+def export_falls_behind(world: World, choose: Choose) -> None:
+    """The archiver stops, catches up, or is switched on or off."""
+    world.lag = choose([None, 0, 150, 201])
+
+
+def state_is_set_back(world: World, choose: Choose) -> None:
+    """The decisions of the last time are lost, and what was quarantined by them is known, or nothing is."""
+    if world.state is None:
+        return
+    entry = RejectedRevision(
+        revision=choose(REVISIONS), reason="CanaryHarm", message="It was.", quarantined=True, at=world.now
+    )
+    number = world.sequence() + choose([1, 7, 300])
+    known = choose([(), (entry,)])
+    world.lost = LostHead(number, spec_hash("lost"), spec_hash("found"), choose(["memory", "export"]), known)
+
+
 MOVES: tuple[Move, ...] = (
     *[goes_well] * 22,
     *[gateway_takes] * 3,
@@ -364,11 +382,14 @@ MOVES: tuple[Move, ...] = (
 )
 """What is drawn from: the ordinary way often enough that late stages are reached."""
 
+ALL_MOVES: tuple[Move, ...] = (*MOVES, *[export_falls_behind] * 2, state_is_set_back)
+"""With what can happen to the log itself."""
+
 
 def heal(world: World, choose: Choose) -> None:
     """Everything that is out of order is put in order, except what was proven."""
     world.suspended = world.frozen = world.undecided = False
-    world.blockers, world.stale, world.sighted = frozenset(), None, True
+    world.blockers, world.stale, world.sighted, world.lag = frozenset(), None, True, None
     world.smoke = {which: True for which in world.pods}
     for key, said in world.answers.items():
         if said[0] in ("NoData", "Inconclusive", "NotApplicable") and not said[1]:

@@ -18,11 +18,12 @@ from penstock.domain.lifecycle import decide as machine
 from penstock.domain.lifecycle import replay
 from penstock.domain.lifecycle.decide import Commit
 from penstock.domain.lifecycle.observed import Observed
-from tests.property.lifecycle_settled import must, settled
+from tests.property.lifecycle_settled import is_full, must, settled
 
 QUARANTINE = {"DigestMismatch", "UnsafeFormat", "GateFailed", "ShadowHarm", "CanaryHarm", "Rejected", "RolledBack"}
 # Beside what carries out Reject and Rollback, refusals, and the end of a way back that has begun.
 WHILE_SUSPENDED = {
+    "Restored",
     "Suspended",
     "RejectAsked",
     "RollbackAsked",
@@ -78,10 +79,11 @@ class Never:
         event = str(commit.inputs["event"])
         if self.slow:
             _is_a_record(before, seen, commit)
-        must(new != before, "every decision changes something", commit.rule)
+        must(new != before or event == "Restored", "every decision changes something", commit.rule)
         self._people(old, seen, commit, event)
         self._quarantine(old, seen, commit, event)
         self._suspension(old, seen, commit, event)
+        self._lost(old, seen, commit, event)
         self._traffic(old, new, seen, commit)
         self._promotion(old, new, seen, commit, event)
         self._clock(old, new, seen, commit, event)
@@ -138,15 +140,36 @@ class Never:
     def _suspension(self, old: Checkpoint, seen: Observed, commit: Commit, event: str) -> None:
         new = commit.result
         going_back = _ordered_back(old) or (old.candidate is not None and old.candidate.stage is Stage.ROLLING_BACK)
-        if seen.suspended:
+        full = is_full(seen)
+        if seen.suspended or full:
             must(event in WHILE_SUSPENDED or going_back, "suspended: protective decisions only", commit.rule)
-        if seen.suspended or seen.frozen:
+        if full and event == "ActionRefused":
+            said = commit.inputs["action"]["type"]
+            must(said in ("Reject", "Rollback"), "a log that is full is not filled with refusals", said)
+        if seen.suspended or seen.frozen or full:
             exempt = _ordered_back(new) or (new.candidate is not None and new.candidate.cites > 0)
             must(exempt or not _gains(old, new), "no more traffic while suspended or frozen", commit.rule)
             left = (
                 old.candidate is not None and old.candidate.stage is Stage.PENDING and commit.verdict.value == "Start"
             )
             must(exempt or not left, "nothing leaves Pending while suspended or frozen", commit.rule)
+
+    def _lost(self, old: Checkpoint, seen: Observed, commit: Commit, event: str) -> None:
+        """Judge the decision after a restoration of the cluster's state: it is the first, and gives nobody more."""
+        must((event == "Restored") == (seen.lost is not None), "what was lost is said first", commit.rule)
+        if event != "Restored" or seen.lost is None:
+            return
+        new, was = commit.result, old.candidate
+        heads = commit.inputs["heads"]
+        named = [heads[key]["sequence"] for key in ("found", "lost")]
+        must(named == [seen.sequence, seen.lost.sequence], "both ends are named", named)
+        must(not _gains(old, new) and new.stable == old.stable, "nobody gets more by a restoration", commit.rule)
+        serves = {old.stable} if old.stable else set(old.weights)
+        known = {item.revision for item in seen.lost.quarantines} - serves
+        must(known <= {item.revision for item in new.rejected if item.quarantined}, "quarantines are taken over", known)
+        goes_on = was is None or old.stable is None or was.stage is Stage.ROLLING_BACK or _ordered_back(old)
+        left = new.candidate is None or new.candidate.stage is Stage.ROLLING_BACK
+        must(goes_on or left, "a candidate of which something is not known goes back", commit.rule)
 
     def _traffic(self, old: Checkpoint, new: Checkpoint, seen: Observed, commit: Commit) -> None:
         weights = new.weights
@@ -334,7 +357,7 @@ class Never:
 
     def converged(self, head: Checkpoint | None, seen: Observed) -> None:
         """Judge what is left when there is nothing to decide."""
-        self.stood = bool(seen.suspended or seen.frozen)
+        self.stood = bool(seen.suspended or seen.frozen) or is_full(seen)
         if self.slow:
             must(machine.decide(head, seen) is None, "a converged look stays converged")
         if head is None:

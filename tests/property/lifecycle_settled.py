@@ -31,21 +31,29 @@ def must(holds: bool, rule: str, detail: object = "") -> None:
         raise Violation(rule, str(detail))
 
 
+def is_full(seen: Observed) -> bool:
+    """Whether more than 200 decisions wait for their export."""
+    return seen.exported is not None and seen.sequence - seen.exported > 200
+
+
 def settled(state: Checkpoint, seen: Observed, quarantined: Collection[str], ran: float) -> None:
     """Judge a converged look. `ran`: the seconds that the clock of the candidate has run in its stage."""
     candidate, stable = state.candidate, state.stable
     if state.failover and stable is not None and (candidate is None or candidate.stage not in NO_WAY_OVER):
         must(seen.workload(stable).ready == 0, "the stable revision takes over again", stable)
     waiting = [action.type.value for action in seen.actions if action.uid not in state.handled]
+    full = is_full(seen)
+    if full:
+        waiting = [what for what in waiting if what in ("Reject", "Rollback")]
     if candidate is None:
         must(not waiting, "a command is carried out or refused", waiting)
-        open_ = seen.suspended or seen.undecided
+        open_ = seen.suspended or full or seen.undecided
         must(open_ or (state.wanted is not None and state.wanted.spec_hash == seen.spec_hash), "the spec is followed")
         return
     share = state.weights.get(candidate.revision, 0)
-    standing, limit = seen.suspended or bool(seen.frozen), seen.limits.stage_deadline
+    standing, limit = seen.suspended or full or bool(seen.frozen), seen.limits.stage_deadline
     failed = [name for name, said in seen.gates.items() if said.verdict == "Fail" and _is_asked(candidate, said)]
-    must(not failed or seen.suspended or candidate.stage not in ASKED, "a failed gate ends a candidate", failed)
+    must(not failed or seen.suspended or full or candidate.stage not in ASKED, "a failed gate ends a candidate", failed)
     if candidate.stage in LIVE and share and stable is not None:
         bad = candidate.revision in seen.crashed or any(item.verdict == "Fail" for item in seen.live.findings)
         must(not bad, "harm ends a candidate at once", candidate.stage)

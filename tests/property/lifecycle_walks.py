@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.property.lifecycle_moves import MOVES, goes_well, heal
+from tests.property.lifecycle_moves import ALL_MOVES, goes_well, heal
 from tests.property.lifecycle_settled import Violation, must
 from tests.property.lifecycle_world import PLANS, World
 
@@ -57,7 +57,7 @@ def walk(seed: int, steps: int = STEPS) -> Walk:
     world.never.slow = seed % 10 == 0
     try:
         for _ in range(steps):
-            move = draw.choice(MOVES)
+            move = draw.choice(ALL_MOVES)
             done.moves.append(move.__name__)
             move(world, draw.choice)
             if draw.random() < 0.85:

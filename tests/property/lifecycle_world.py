@@ -25,6 +25,7 @@ from penstock.domain.lifecycle.observed import (
     Finding,
     GateFinding,
     LiveView,
+    LostHead,
     Observed,
     Probe,
     RouteView,
@@ -119,6 +120,11 @@ class World:
     stale: Observed | None = None
     planned: tuple[dict[str, Any], Plan] | None = None
     never: Never = field(default_factory=Never)
+    lag: int | None = None
+    """How many decisions wait for their export; None where nothing is exported."""
+    forgotten: int = 0
+    """How many decisions were taken whose records are lost."""
+    lost: LostHead | None = None
 
     def plan(self) -> Plan:
         """Return what the spec sends a new revision through now; made anew after an edit only."""
@@ -159,14 +165,21 @@ class World:
             model="flight",
             model_uid="00000000-0000-0000-0000-000000000001",
             created=NOW - timedelta(days=1),
-            sequence=len(self.log),
+            sequence=self.sequence(),
             fallback=declared,
             blockers=tuple(Blocker(reason, "wait") for reason in sorted(self.blockers)),
+            # A Model without a log has nothing to export.
+            exported=self.sequence() - self.lag if self.lag is not None and self.state is not None else None,
+            lost=self.lost,
         )
         if self.stale is not None:
             old = self.stale
             seen = replace(seen, workloads=old.workloads, route=old.route, smoke=old.smoke, reached=old.reached)
         return self._of_the_candidate(state, seen)
+
+    def sequence(self) -> int:
+        """Return the number of the newest decision."""
+        return len(self.log) + self.forgotten
 
     def about(self, state: Checkpoint) -> Any:
         """What evidence about the candidate in its present stage is filed under."""
@@ -250,6 +263,8 @@ class World:
                 self._follow(seen)
                 return
             self.never.decided(self.state, seen, commit)
+            if self.lost is not None:
+                self.forgotten, self.lost = self.lost.sequence - len(self.log), None
             self.log.append(commit)
             self.state = commit.result
             self._is_ordered(seen)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from penstock.api.v1alpha1.modelaction import ActionType
 from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.domain.lifecycle import classify, plan
+from penstock.domain.lifecycle.observed import Observed
 from penstock.domain.lifecycle.stages import PROTECTIVE, Event
-from penstock.domain.lifecycle.transitions import back, begin, forward, step
+from penstock.domain.lifecycle.transitions import back, begin, forward, restored, step
 from penstock.domain.lifecycle.transitions.step import Step
 from tests.property.seeded_lifecycle_planting import Seed, after, bug, of_candidate
 
@@ -65,6 +67,30 @@ def freeze_is_forgotten(seed: Seed) -> None:
 def suspension_stops_nothing(seed: Seed) -> None:
     """A suspended Model goes on."""
     seed.function(PROTECTIVE, frozenset(Event))
+
+
+@bug
+def full_log_stops_nothing(seed: Seed) -> None:
+    """A Model goes on however little of its log is exported."""
+    seed.name(Observed, "log_blocked", property(lambda _: False))
+
+
+@bug
+def full_log_refuses(seed: Seed) -> None:
+    """Commands are refused, one record each, while nothing is exported."""
+    seed.name(classify, "WAYS_BACK", frozenset(ActionType))
+
+
+@bug
+def lost_decisions_change_nothing(seed: Seed) -> None:
+    """The candidate goes on although nobody knows what was decided about it."""
+    seed.function(restored.take_back, lambda *_: None)
+
+
+@bug
+def lost_quarantines_stay_lost(seed: Seed) -> None:
+    """What was quarantined by lost decisions is free."""
+    seed.name(restored, "_with_quarantines", lambda state, _: state)
 
 
 # --- traffic ---

@@ -108,7 +108,6 @@ standings = st.builds(
     Standing,
     model_created=moments,
     sequence=st.integers(1, 9),
-    kept_since=st.one_of(st.none(), moments),
     candidate=optional,
     stage=st.sampled_from(Stage),
     candidate_since=st.integers(0, 9),

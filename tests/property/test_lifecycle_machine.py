@@ -15,7 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from tests.property.lifecycle_moves import MOVES, Move, goes_well
+from tests.property.lifecycle_moves import ALL_MOVES, Move, goes_well
 from tests.property.lifecycle_walks import begin, comes_to_an_end, walk
 from tests.property.lifecycle_world import PLANS, World
 
@@ -30,7 +30,7 @@ class Rollouts(RuleBasedStateMachine):
         """Make a Model with one of several plans, new or with a revision that serves."""
         self.world = begin(plan, beside=beside)
 
-    @rule(move=st.sampled_from(list(dict.fromkeys(MOVES))), looks=st.booleans(), data=st.data())
+    @rule(move=st.sampled_from(list(dict.fromkeys(ALL_MOVES))), looks=st.booleans(), data=st.data())
     def something_happens(self, move: Move, looks: bool, data: st.DataObject) -> None:
         """One of all moves; the operator may or may not look before the next."""
         move(self.world, lambda options: data.draw(st.sampled_from(list(options))))

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from penstock.archiver.archive import Archive
+from penstock.archiver.board import Board
 from penstock.archiver.run import Archiver
 from penstock.archiver.settings import Settings
 from penstock.artifact.errors import ArtifactError
@@ -52,7 +53,8 @@ async def _run(settings: Settings, signer: Signer) -> int:
     with store:
         async with await KubeClient.connect(user_agent=AGENT) as client:
             archive = Archive(store, signer, verify)
-            archiver = Archiver(client, archive, lambda: datetime.now(UTC), deletes, settings.seconds)
+            board = Board(client, settings.namespace, settings.board)
+            archiver = Archiver(client, archive, board, lambda: datetime.now(UTC), deletes, settings.seconds)
             try:
                 tally = await archiver.run()
             except ApiError as error:

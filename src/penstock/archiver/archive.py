@@ -6,8 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.artifact.logstore import LogStore, StoredSegment
-from penstock.domain.audit.segment import Segment, Statement, Verifier, flaws, read_lines, read_statement, write_lines
+from penstock.domain.audit.chain import Head
+from penstock.domain.audit.heads import KnownHead, open_quarantines
+from penstock.domain.audit.segment import (
+    Segment,
+    Statement,
+    Verifier,
+    flaws,
+    joined,
+    read_lines,
+    read_statement,
+    write_lines,
+)
 from penstock.domain.audit.segment import statement as make_statement
 from penstock.domain.audit.signature import Signer
 
@@ -37,6 +49,11 @@ class Exported:
     def last(self) -> int:
         """The number of the last record outside, 0 for none."""
         return self.statement.last if self.statement is not None else 0
+
+    @property
+    def head(self) -> Head:
+        """The end of what is outside."""
+        return Head(self.last, self.statement.head if self.statement is not None else "")
 
 
 class ArchiveError(Exception):
@@ -77,16 +94,30 @@ class Archive:
             said = segment.statement
             wrong = self._verify(stored.statement, stored.signature, stored.key)
             broken = wrong or next(iter(_own_flaws(segment)), None)
-            if broken or stored.before != said.segment_before or (after is not None and said.last + 1 != after):
+            if broken or stored.before != said.segment_before or (after is not None and not joined(after, said)):
                 raise ArchiveError(f"the segment {digest} is not as it was written: {broken or 'it is linked wrongly'}")
-            for obj in read_lines(stored.content):
+            objects = read_lines(stored.content)
+            for obj in objects:
                 number, content_hash = obj["spec"]["sequence"], obj["spec"]["hash"]
                 if missing.get(number, content_hash) != content_hash:
                     raise ArchiveError(f"record {number} was exported with another content")
                 missing.pop(number, None)
-            digest, after = stored.before, said.first
+            digest, after = stored.before, objects[0]["spec"] if objects else after
         if missing:
             raise ArchiveError(f"the store does not give record {min(missing)}")
+
+    def known_head(self, key: LogKey, exported: Exported) -> KnownHead:
+        """Return the end of what is outside, with the quarantines that were open then."""
+        if exported.digest is None:
+            raise ArchiveError("nothing was exported")
+        stored = self._store.segment(key.namespace, key.model, exported.digest)
+        segment = _segment(stored)
+        wrong = self._verify(stored.statement, stored.signature, stored.key) or next(iter(_own_flaws(segment)), None)
+        if wrong:
+            raise ArchiveError(f"the newest segment {exported.digest}: {wrong}")
+        spec = read_lines(stored.content)[-1]["spec"]
+        state = Checkpoint.model_validate(spec["result"])
+        return KnownHead(sequence=exported.head.sequence, hash=exported.head.hash, quarantines=open_quarantines(state))
 
     def append(self, key: LogKey, exported: Exported, objects: Sequence[Json]) -> Exported:
         """Write DecisionRecords as the next segment, sign it, and return how far the log is outside then."""

@@ -15,9 +15,11 @@ from penstock.api.v1alpha1.base import GROUP, VERSION
 from penstock.api.v1alpha1.decisionrecord import DecisionRecord
 from penstock.api.v1alpha1.model import Model
 from penstock.archiver.archive import Archive, ArchiveError, Exported, LogKey
+from penstock.archiver.board import Board
 from penstock.artifact.errors import ArtifactError
 from penstock.artifact.logstore import Overtaken
-from penstock.domain.audit.chain import breaks, misnamed
+from penstock.domain.audit.chain import breaks, follows, misnamed
+from penstock.domain.audit.heads import KnownHead
 from penstock.domain.audit.retention import prunable, segments_due
 from penstock.kube import errors
 from penstock.kube.client import KubeClient
@@ -52,6 +54,7 @@ class Archiver:
         self,
         client: KubeClient,
         archive: Archive,
+        board: Board,
         clock: Callable[[], datetime],
         deletes: TokenBucket,
         seconds: float,
@@ -59,6 +62,7 @@ class Archiver:
         """`seconds`: after which no further log is begun."""
         self._client = client
         self._archive = archive
+        self._board = board
         self._clock = clock
         self._deletes = deletes
         self._until = time.monotonic() + seconds
@@ -69,6 +73,7 @@ class Archiver:
         keys = sorted({key async for key in self._keys()})
         # Where time is too short for all, it must not be the same ones that are left each time.
         random.shuffle(keys)
+        await self._board.open({key.uid for key in keys})
         for key in keys:
             if time.monotonic() > self._until:
                 tally.left = len(keys) - tally.logs
@@ -107,13 +112,26 @@ class Archiver:
             return
         gone = await self._is_gone(key)
         exported = await asyncio.to_thread(self._archive.exported, key)
-        _agree(objects, exported)
+        _is_whole(objects)
         specs = [obj["spec"] for obj in objects]
+        if specs[-1]["sequence"] < exported.last:
+            if not gone:
+                await self._board.say(key.uid, await asyncio.to_thread(self._archive.known_head, key, exported))
+            raise ArchiveError(
+                f"the store holds record {exported.last}, and the cluster's log ends at {specs[-1]['sequence']}"
+            )
+        _agree(specs, exported)
+        kept: ArchiveError | None = None
         leaving = set(prunable(specs, exported.last, self._clock(), gone=gone))
         if leaving:
             hashes = {spec["sequence"]: spec["hash"] for spec in specs if spec["sequence"] in leaving}
-            await asyncio.to_thread(self._archive.holds, key, exported, hashes)
-            tally.deleted += await self._delete(key, [obj for obj in objects if obj["spec"]["sequence"] in leaving])
+            try:
+                await asyncio.to_thread(self._archive.holds, key, exported, hashes)
+            except ArchiveError as error:
+                # What is exported stays in the cluster then; what is not must still get out.
+                kept = error
+            else:
+                tally.deleted += await self._delete(key, [obj for obj in objects if obj["spec"]["sequence"] in leaving])
         by_number = {obj["spec"]["sequence"]: obj for obj in objects}
         for part in segments_due(specs, exported.last, gone=gone):
             chosen = [by_number[spec["sequence"]] for spec in part]
@@ -121,6 +139,10 @@ class Archiver:
             tally.segments += 1
             tally.exported += len(chosen)
             logger.info("%s: records %d to %d are exported", key, part[0]["sequence"], part[-1]["sequence"])
+        if exported.statement is not None and not gone:
+            await self._board.say(key.uid, KnownHead(sequence=exported.head.sequence, hash=exported.head.hash))
+        if kept is not None:
+            raise kept
 
     async def _records(self, key: LogKey) -> list[Json]:
         objects, _ = await self._client.list(RECORDS, key.namespace, label_selector=f"{MODEL_UID_LABEL}={key.uid}")
@@ -147,21 +169,27 @@ class Archiver:
         return len(numbers)
 
 
-def _agree(objects: list[Json], exported: Exported) -> None:
-    """Raise ArchiveError unless the cluster's records are one chain that goes on where the store's ends."""
-    specs = [obj["spec"] for obj in objects]
-    broken = next((said for obj in objects if (said := misnamed(obj)) is not None), None) or next(breaks(specs), None)
+def _is_whole(objects: list[Json]) -> None:
+    """Raise ArchiveError unless the cluster's records are one chain."""
+    broken = next((said for obj in objects if (said := misnamed(obj)) is not None), None)
+    broken = broken or next(breaks([obj["spec"] for obj in objects]), None)
     if broken:
         raise ArchiveError(f"the log is broken and stays as it is: {broken}")
-    first, last = specs[0]["sequence"], specs[-1]["sequence"]
-    if first > exported.last + 1:
-        raise ArchiveError(f"the store's part ends at record {exported.last}, the cluster's begins at {first}")
-    statement = exported.statement
-    if statement is None:
+
+
+def _agree(specs: list[Json], exported: Exported) -> None:
+    """Raise ArchiveError unless the cluster's chain, which ends behind the store's part, goes on where that ends."""
+    end = exported.head
+    same = next((spec for spec in specs if spec["sequence"] == end.sequence), None)
+    if same is not None:
+        if same["hash"] != end.hash:
+            raise ArchiveError(f"record {end.sequence} is another one in the cluster than in the store")
         return
-    if last < statement.last:
-        raise ArchiveError(f"the store holds record {statement.last}, and the cluster's log ends at {last}")
-    same = next((spec for spec in specs if spec["sequence"] == statement.last), None)
-    link = same["hash"] if same is not None else specs[0].get("previousHash")
-    if link != statement.head:
-        raise ArchiveError(f"record {statement.last} is another one in the cluster than in the store")
+    after = next(spec for spec in specs if spec["sequence"] > end.sequence)
+    if after["sequence"] == 1 or follows(after, end):
+        return
+    if after["sequence"] > end.sequence + 1:
+        raise ArchiveError(
+            f"the store's part ends at record {end.sequence}, the cluster's begins at {after['sequence']}"
+        )
+    raise ArchiveError(f"record {end.sequence} is another one in the cluster than in the store")

@@ -9,12 +9,15 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`store`: HOST/PREFIX. `key`: the private key; `former_keys`: a folder of public keys that signed before it.
+    """`store`: HOST/PREFIX. `namespace`, `board`: of the ConfigMap that says how far each log is outside.
 
+    `key`: the private key; `former_keys`: a folder of public keys that signed before it.
     `deletes_per_second`: of DecisionRecords, all Models together. `seconds`: how long one run may take.
     """
 
     store: str
+    namespace: str
+    board: str
     key: Path
     former_keys: Path
     docker_config: Path | None
@@ -31,6 +34,8 @@ class Settings:
         login = Path(environment.get("PENSTOCK_DOCKER_CONFIG", "/etc/penstock/store-credentials/config.json"))
         return cls(
             store=store,
+            namespace=environment.get("PENSTOCK_NAMESPACE", "penstock-system"),
+            board=environment.get("PENSTOCK_EXPORTED", "penstock-exported"),
             key=Path(environment.get("PENSTOCK_KEY", "/etc/penstock/key/ed25519.pem")),
             former_keys=Path(environment.get("PENSTOCK_FORMER_KEYS", "/etc/penstock/key")),
             docker_config=login if login.is_file() else None,

@@ -54,7 +54,8 @@ class MetricsSettings(_Settings):
 class OperatorConfig(_Settings):
     """The whole configuration; unknown keys are refused so that a typing error is noticed.
 
-    `max_rollouts`: how many Models may change what serves at the same time, 0 for any number.
+    `max_rollouts`: how many Models may change what serves at the same time, 0 for any number. `exported_config_map`:
+    where, in the operator's namespace, the archiver says how far it is; empty if there is none.
     """
 
     runtime_image: ImageByDigest
@@ -63,6 +64,7 @@ class OperatorConfig(_Settings):
     artifact_store: ArtifactStore = ArtifactStore()
     gateway: GatewaySettings = GatewaySettings()
     metrics: MetricsSettings = MetricsSettings()
+    exported_config_map: Annotated[str, Field(max_length=253)] = ""
     insecure_registries: tuple[str, ...] = ()
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     max_rollouts: Annotated[int, Field(ge=0)] = 0

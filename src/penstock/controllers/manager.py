@@ -16,7 +16,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from penstock.api.v1alpha1.metricsource import MetricSource
-from penstock.controllers import concerns
+from penstock.controllers import concerns, handover
 from penstock.controllers.config import OperatorConfig
 from penstock.controllers.featureset.controller import FeatureSetController
 from penstock.controllers.featureset.job import FEATURE_SET_LABEL
@@ -30,6 +30,7 @@ from penstock.controllers.model.evidence import Evidence
 from penstock.controllers.model.live import LOOK_SECONDS, Live
 from penstock.controllers.model.log import DecisionLog
 from penstock.controllers.model.prober import Asker, HttpAsker, Prober
+from penstock.controllers.model.recall import CHECK_SECONDS, Recall
 from penstock.controllers.model.shadows import Shadows
 from penstock.controllers.policies import PolicyGuard, load_expected
 from penstock.controllers.resources import DECISIONRECORDS, EVALUATIONGATES, FEATURESETS, METRICSOURCES, MODELS
@@ -47,7 +48,7 @@ from penstock.kube.metrics import KubeMetrics
 from penstock.kube.prune import Missed, Pruner, Scope
 from penstock.kube.queue import WorkQueue
 from penstock.kube.ratelimit import TokenBucket
-from penstock.kube.reflector import SILENCE_SECONDS, Reflector, Source
+from penstock.kube.reflector import SILENCE_SECONDS, Reflector, Source, StateRewound
 from penstock.kube.resources import Resource, key_of
 from penstock.metrics.factory import SourceFactory
 from penstock.metrics.http import HttpClient
@@ -83,6 +84,8 @@ class Manager:
         telemetry_port: int | None = None,
         clock: Callable[[], datetime] = utc_now,
         look_seconds: float = LOOK_SECONDS,
+        recall_seconds: float = CHECK_SECONDS,
+        left: Path | None = None,
         registry: CollectorRegistry | None = None,
         metrics: KubeMetrics | None = None,
     ) -> None:
@@ -111,6 +114,15 @@ class Manager:
             bucket=TokenBucket(EVENTS_PER_SECOND, EVENT_BURST),  # of their own: Events never hold up a write
             metrics=metrics,
         )
+        self._left = left
+        self._recall = Recall(
+            client,
+            namespace,
+            config.exported_config_map,
+            handover.read(left),
+            self._wake_all,
+            check_seconds=recall_seconds,
+        )
         self._guard = PolicyGuard(client, load_expected(), self._wake_all)
         self.dataset_queue: WorkQueue[Key] = WorkQueue("featureset", metrics=metrics)
         self.gate_queue: WorkQueue[Key] = WorkQueue("evaluationgate", metrics=metrics)
@@ -128,6 +140,7 @@ class Manager:
             config,
             Evidence(client, self.cache, config, commands, self._live, self._shadows),
             commands,
+            self._recall,
             clock,
             self._policies_wrong,
         )
@@ -171,6 +184,7 @@ class Manager:
             config,
             namespace=os.environ.get("PENSTOCK_NAMESPACE", "penstock-system"),
             telemetry_port=config.telemetry_port,
+            left=handover.path(),
             registry=registry,
             metrics=metrics,
         )
@@ -263,6 +277,7 @@ class Manager:
     async def _lead(self) -> None:
         await self.sync()
         await self._guard.check()
+        await self._recall.check()
         self._synced = True
         memory.settle()
         logger.info("leads: %d Models", len(self.cache.keys(MODELS)))
@@ -270,6 +285,7 @@ class Manager:
             group.create_task(self._pruner.run())
             group.create_task(self._prune_after_relists())
             group.create_task(self._guard.run())
+            group.create_task(self._recall.run())
             for work in self._work:
                 group.create_task(work.run())
 
@@ -300,6 +316,7 @@ class Manager:
         if missed.rewound:
             # Everything held in memory is from a future that did not happen.
             logger.error("%s: the API server's state went back in time; starting again", kind)
+            handover.leave(self._left, self._log.known_heads())
             self.failed.set()
             return
         for obj in missed.removed:
@@ -357,6 +374,8 @@ class Manager:
             return
         if task.exception() is not None:
             logger.error("%s ended", task.get_name(), exc_info=task.exception())
+        if isinstance(task.exception(), StateRewound):
+            handover.leave(self._left, self._log.known_heads())
         # None of these ends by itself: the process must start afresh.
         self.failed.set()
 

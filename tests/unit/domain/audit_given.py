@@ -12,9 +12,10 @@ from typing import Any
 from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.api.v1alpha1.decisionrecord import Decision, content_hash, seal
 from penstock.domain.audit.chain import record_name
+from penstock.domain.audit.heads import KnownHead, lost_head
 from penstock.domain.canary.analysis import AnalysisResult, Kind, Verdict
 from penstock.domain.lifecycle import replay
-from penstock.domain.lifecycle.decide import Commit
+from penstock.domain.lifecycle.decide import Commit, decide
 from penstock.domain.lifecycle.observed import Finding, LiveView, Observed
 from tests.property.lifecycle_moves import MOVES
 from tests.property.lifecycle_world import PLANS, World
@@ -57,6 +58,26 @@ def numbers(name: str, verdict: str) -> AnalysisResult:
     return replace(_NUMBERS, name=name, **changes)
 
 
+def _record(number: int, link: str | None, state: Checkpoint | None, seen: Observed, commit: Commit) -> Json:
+    asked = commit.result.wanted if commit.result.wanted != (state.wanted if state else None) else None
+    decision = Decision(
+        model_name=MODEL,
+        model_uid=UID,
+        sequence=number,
+        previous_hash=link,
+        time=seen.now,
+        actor=commit.user or "penstock",
+        rule=commit.rule,
+        requested_by=asked.requested_by if asked else None,
+        origin=asked.source.value if asked else None,
+        inputs={**commit.inputs, "message": commit.message, "rules": replay.RULES_VERSION}
+        | {replay.SEEN: replay.facts(seen)},
+        verdict=commit.verdict.value,
+        result=commit.result,
+    )
+    return seal(decision).as_json()
+
+
 @dataclass
 class _Log:
     """Takes the place of the judge of the state machine: it writes down what is decided."""
@@ -67,23 +88,7 @@ class _Log:
     def decided(self, state: Checkpoint | None, seen: Observed, commit: Commit) -> None:
         """Write one decision down as the operator does."""
         before = self.records[-1] if self.records else None
-        asked = commit.result.wanted if commit.result.wanted != (state.wanted if state else None) else None
-        decision = Decision(
-            model_name=MODEL,
-            model_uid=UID,
-            sequence=len(self.records) + 1,
-            previous_hash=before["hash"] if before else None,
-            time=seen.now,
-            actor=commit.user or "penstock",
-            rule=commit.rule,
-            requested_by=asked.requested_by if asked else None,
-            origin=asked.source.value if asked else None,
-            inputs={**commit.inputs, "message": commit.message, "rules": replay.RULES_VERSION}
-            | {replay.SEEN: replay.facts(seen)},
-            verdict=commit.verdict.value,
-            result=commit.result,
-        )
-        self.records.append(seal(decision).as_json())
+        self.records.append(_record(len(self.records) + 1, before["hash"] if before else None, state, seen, commit))
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_: None
@@ -116,6 +121,25 @@ def _walk(seed: int, steps: int) -> tuple[Json, ...]:
 def walk(seed: int, steps: int = 45) -> list[Json]:
     """The specs of the log of a random life of a Model, the oldest first."""
     return copy.deepcopy(list(_walk(seed, steps)))
+
+
+def set_back(records: Sequence[Json], known: Json) -> Json:
+    """What the operator writes behind `records` when it knows of a later decision: the Restored record.
+
+    `known`: the spec of that decision's record, which is lost.
+    """
+    state = Checkpoint.model_validate(records[-1]["result"]) if records else None
+    end = (records[-1]["sequence"], records[-1]["hash"]) if records else (0, "")
+    rejected = Checkpoint.model_validate(known["result"]).rejected
+    head = KnownHead(
+        sequence=known["sequence"], hash=known["hash"], quarantines=[item for item in rejected if item.quarantined]
+    )
+    look = replay.observed((records[-1] if records else known)["inputs"][replay.SEEN])
+    seen = replace(look, sequence=end[0], lost=lost_head(*end, {"memory": head}))
+    commit = decide(state, seen)
+    assert commit is not None
+    made = _record(known["sequence"] + 1, end[1] or known["hash"], state, seen, commit)
+    return resealed({**made, "modelUID": known["modelUID"]})
 
 
 def log_of(count: int) -> list[Json]:

@@ -95,7 +95,6 @@ def test_carried_out(action: Action, standing: Standing) -> None:
 
 REFUSED = [
     ("FormerModel", command("Reject", created=NOW - timedelta(days=2)), UNDER_WAY),
-    ("Expired", command("Rollback", created=NOW), replace(UNDER_WAY, kept_since=NOW + timedelta(seconds=1))),
     ("UnknownSequence", command("Reject", sequence=10), UNDER_WAY),
     ("Suspended", command("Promote"), replace(UNDER_WAY, suspended=True)),
     ("Suspended", command("Approve"), replace(AWAITING, suspended=True)),

@@ -15,7 +15,6 @@ from penstock.domain.audit.retention import (
     MAX_OPEN,
     MAX_SEGMENT,
     export_blocked,
-    kept_since,
     moment,
     prunable,
     segments_due,
@@ -127,12 +126,6 @@ def test_export_is_blocked_above_the_limit() -> None:
     assert export_blocked(BLOCKED_ABOVE + 1, None)
     assert not export_blocked(BLOCKED_ABOVE + 1, 1)
     assert unexported(5, 9) == 0
-
-
-def test_kept_since() -> None:
-    assert kept_since(life(2)) is None
-    assert kept_since(life(2)[2:]) == BEGIN
-    assert kept_since([]) is None
 
 
 @settings(max_examples=60, deadline=None)

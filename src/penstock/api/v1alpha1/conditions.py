@@ -88,6 +88,7 @@ class Reason(StrEnum):
     CONFLICT = "Conflict"
     REFUSED = "Refused"
     STATE_LOST = "StateLost"
+    LOG_EXPORT_BLOCKED = "LogExportBlocked"
     POLICY_MISSING = "PolicyMissing"
 
     FEATURE_SET_MISSING = "FeatureSetMissing"
@@ -210,6 +211,10 @@ SENTENCES: dict[Reason, str] = {
     Reason.STATE_LOST: (
         "The decision log of {subject} does not explain what the cluster runs; traffic is kept as it is, "
         "restore the DecisionRecords"
+    ),
+    Reason.LOG_EXPORT_BLOCKED: (
+        "{subject} goes no further until its decisions are exported; see why the archiver fails: "
+        "kubectl logs job/JOB in the operator's namespace"
     ),
     Reason.POLICY_MISSING: (
         "The admission policies of Penstock are missing or altered; install the chart's policies again"

@@ -26,6 +26,7 @@ from penstock.controllers.model.log import DecisionLog, Identity, StateLostError
 from penstock.controllers.model.pace import Pace
 from penstock.controllers.model.parsed import Parsed
 from penstock.controllers.model.prober import ModelKey, Prober
+from penstock.controllers.model.recall import MEMORY, Recall
 from penstock.controllers.model.reminders import Reminders
 from penstock.controllers.model.rollout import Plans
 from penstock.controllers.model.scope import Scope
@@ -78,6 +79,7 @@ class ModelController:
         config: OperatorConfig,
         evidence: Evidence,
         commands: Commands,
+        recall: Recall,
         clock: Callable[[], datetime] = utc_now,
         policies_wrong: Callable[[], str] = str,
     ) -> None:
@@ -91,6 +93,7 @@ class ModelController:
         self._policies_wrong = policies_wrong
         self._evidence = evidence
         self._commands = commands
+        self._recall = recall
         self._plans = Plans(cache)
         self._effects = Effects(client, cache, applier, config)
         self._gateways = Gateways(client, config.gateway)
@@ -134,7 +137,7 @@ class ModelController:
         head = self._log.head(identity.uid)
         scope = await self._load(model, head, router, gateway)
         lost = ""
-        if scope.highest_sequence > (head.sequence if head else 0):
+        if scope.seen.lost is not None or scope.highest_sequence > (head.sequence if head else 0):
             head, lost = await self._catch_up(identity, scope)
             scope = await self._load(model, head, router, gateway)
         if lost:
@@ -187,7 +190,9 @@ class ModelController:
         found = await self._evidence.look(scope, state, now)
         # Last, and without a wait before the decision: two Models must not take the same slot.
         taken = self._log.rollouts(besides=model.metadata.uid)
-        return scope.with_evidence(found, slots.sentence(state, taken, self._config.max_rollouts))
+        scope = scope.with_evidence(found, slots.sentence(state, taken, self._config.max_rollouts))
+        uid = model.metadata.uid
+        return scope.with_log(self._recall.exported(uid), self._recall.lost(uid, head))
 
     def _hindrances(self, key: ModelKey) -> tuple[Blocker, ...]:
         """What stands in the way of this Model beside what can be seen of it: the gravest first."""
@@ -209,13 +214,15 @@ class ModelController:
             self._unmirrored.pop(key, None)
 
     async def _catch_up(self, identity: Identity, scope: Scope) -> tuple[DecisionRecordSpec | None, str]:
-        """A live object bears a higher number than the log we know: read the log itself."""
+        """A higher number than those in the log we know is in use: read the log itself."""
         try:
             head = await self._log.reload(identity)
         except StateLostError as error:
             return self._log.head(identity.uid), str(error)
-        known = head.sequence if head else 0
-        if scope.highest_sequence > known:
+        known, remembered = head.sequence if head else 0, scope.seen.lost
+        # What we did ourselves after the state was set back, and before we saw that, is explained by what we remember.
+        explained = remembered.sequence if remembered is not None and remembered.known_by == MEMORY else 0
+        if scope.highest_sequence > max(known, explained):
             return head, f"decision {scope.highest_sequence} took effect, but the log ends at {known}"
         return head, ""
 

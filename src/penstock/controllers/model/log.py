@@ -14,17 +14,22 @@ from penstock.api.v1alpha1.base import API_VERSION
 from penstock.api.v1alpha1.checkpoint import RejectedRevision
 from penstock.api.v1alpha1.decisionrecord import Decision, DecisionRecordSpec, seal
 from penstock.controllers.model import names
+from penstock.controllers.model.parsed import Recent
 from penstock.controllers.resources import DECISIONRECORDS
 from penstock.domain.audit import broken_link
+from penstock.domain.audit.heads import KnownHead, open_quarantines
 from penstock.domain.lifecycle import replay
 from penstock.domain.lifecycle.decide import Commit
 from penstock.domain.lifecycle.observed import Observed
 from penstock.domain.lifecycle.slots import takes_slot
+from penstock.kube.cache import packed
 from penstock.kube.client import KubeClient
 from penstock.kube.errors import AlreadyExists
 
 Json = dict[str, Any]
 ACTOR = "penstock"
+# Those of the Models that are handled at a time, and some more.
+HEADS_PARSED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +52,19 @@ class DecisionLog:
         """`permit`: waits until one more write may be sent, and raises for who may not decide any more."""
         self._client = client
         self._permit = permit
-        self._heads: dict[str, DecisionRecordSpec] = {}
+        # Sequence and JSON of each: as Python objects they are eight times that size.
+        self._heads: dict[str, tuple[int, bytes]] = {}
+        self._parsed: Recent[DecisionRecordSpec] = Recent(HEADS_PARSED)
         self._under_way: set[str] = set()
         # By namespace and name, then by uid: what a later Model of that name inherits.
         self._quarantines: dict[tuple[str, str], dict[str, tuple[RejectedRevision, ...]]] = {}
 
     def observe(self, obj: Json) -> bool:
         """Take in a record seen by the watch; whether it is a new head."""
-        head = self._heads.get(obj["spec"]["modelUID"])
-        if head is not None and obj["spec"]["sequence"] <= head.sequence:
+        known = self._heads.get(obj["spec"]["modelUID"])
+        if known is not None and obj["spec"]["sequence"] <= known[0]:
             return False
-        record = _head(obj["spec"])
-        self._note_head(record)
+        record = self._note_head(obj["spec"])
         self._note_quarantines(obj["metadata"]["namespace"], record)
         return True
 
@@ -72,17 +78,23 @@ class DecisionLog:
         """Return how many Models change what serves now, without the one with that uid."""
         return len(self._under_way - {besides})
 
-    def _note_head(self, record: DecisionRecordSpec) -> None:
-        self._heads[record.model_uid] = record
-        self._count(record.model_uid)
+    def _note_head(self, spec: Json) -> DecisionRecordSpec:
+        """Keep a record as a head; what its decision looked at is read from the cluster if it is needed."""
+        uid = spec["modelUID"]
+        kept = self._heads[uid] = (spec["sequence"], packed({**spec, "inputs": {}}))
+        self._count(uid)
+        return self._parse(kept)
+
+    def _parse(self, kept: tuple[int, bytes]) -> DecisionRecordSpec:
+        return self._parsed.get(kept, lambda: DecisionRecordSpec.model_validate_json(kept[1]))
 
     def _count(self, uid: str) -> None:
-        head = self._heads.get(uid)
+        head = self.head(uid)
         change = self._under_way.add if head is not None and takes_slot(head.result) else self._under_way.discard
         change(uid)
 
     def _note_quarantines(self, namespace: str, record: DecisionRecordSpec) -> None:
-        held = tuple(item for item in record.result.rejected if item.quarantined)
+        held = tuple(open_quarantines(record.result))
         of_name = self._quarantines.setdefault((namespace, record.model_name), {})
         of_name[record.model_uid] = held
         if not any(of_name.values()):
@@ -93,9 +105,18 @@ class DecisionLog:
         self._heads.pop(uid, None)
         self._count(uid)
 
+    def known_heads(self) -> dict[str, KnownHead]:
+        """Return how far every log has come, by uid."""
+        return {
+            uid: KnownHead(sequence=head.sequence, hash=head.hash, quarantines=open_quarantines(head.result))
+            for uid in self._heads
+            if (head := self.head(uid)) is not None
+        }
+
     def head(self, uid: str) -> DecisionRecordSpec | None:
         """Return the newest record this process knows of a Model."""
-        return self._heads.get(uid)
+        kept = self._heads.get(uid)
+        return self._parse(kept) if kept is not None else None
 
     async def reload(self, model: Identity) -> DecisionRecordSpec | None:
         """Read the log from the API server, prove its chain, and return the head.
@@ -108,7 +129,7 @@ class DecisionLog:
             raise StateLostError(broken)
         self.forget(model.uid)
         if specs:
-            self._note_head(_head(specs[-1]))
+            self._note_head(specs[-1])
         return self.head(model.uid)
 
     async def read(self, model: Identity) -> list[Json]:
@@ -124,15 +145,17 @@ class DecisionLog:
         `seen`: what the decision looked at; with it the decision can be taken again years later.
         If False, the stored record is the truth, whoever wrote it: it is taken as the head and the
         caller has to decide again. An error of the API server leaves the head as it was; if the
-        write did get through, the next attempt meets it as such a stored record.
+        write did get through, the next attempt meets it as such a stored record. A number that is
+        known to be used up (`seen.lost`) is not used again.
         """
-        head = self.head(model.uid)
+        head, lost = self.head(model.uid), seen.lost
+        known, digest = (head.sequence, head.hash) if head else (0, lost.hash if lost else None)
         record = seal(
             Decision(
                 model_name=model.name,
                 model_uid=model.uid,
-                sequence=head.sequence + 1 if head else 1,
-                previous_hash=head.hash if head else None,
+                sequence=max(known, lost.sequence if lost else 0) + 1,
+                previous_hash=digest,
                 time=now,
                 actor=commit.user or ACTOR,
                 rule=commit.rule,
@@ -170,11 +193,6 @@ class DecisionLog:
         finally:
             self._count(model.uid)
         return True
-
-
-def _head(spec: Json) -> DecisionRecordSpec:
-    """Return a record as it is kept in memory: what its decision looked at is read from the cluster if it is needed."""
-    return DecisionRecordSpec.model_validate({**spec, "inputs": {}})
 
 
 def _changes_wanted(head: DecisionRecordSpec | None, commit: Commit) -> bool:

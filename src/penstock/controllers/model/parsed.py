@@ -24,10 +24,10 @@ class Parsed:
     """Keeps the parsed values of the objects that were looked at last."""
 
     def __init__(self) -> None:
-        self._models: _Recent[Model] = _Recent(MODELS_KEPT)
-        self._hashes: _Recent[str] = _Recent(MODELS_KEPT)
-        self._feature_sets: _Recent[FeatureSet] = _Recent(FEATURE_SETS_KEPT)
-        self._revisions: _Recent[ModelRevisionSpec] = _Recent(REVISIONS_KEPT)
+        self._models: Recent[Model] = Recent(MODELS_KEPT)
+        self._hashes: Recent[str] = Recent(MODELS_KEPT)
+        self._feature_sets: Recent[FeatureSet] = Recent(FEATURE_SETS_KEPT)
+        self._revisions: Recent[ModelRevisionSpec] = Recent(REVISIONS_KEPT)
 
     def model(self, obj: Json) -> Model:
         """Parse a Model. Raises pydantic's ValidationError."""
@@ -46,12 +46,15 @@ class Parsed:
         return self._revisions.get(uid_of(obj), lambda: ModelRevisionSpec.model_validate(obj["spec"]))
 
 
-class _Recent(Generic[T]):
+class Recent(Generic[T]):
+    """Keeps the values that were used last, and makes them again otherwise."""
+
     def __init__(self, size: int) -> None:
         self._size = size
         self._values: OrderedDict[object, T] = OrderedDict()
 
     def get(self, key: object, make: Callable[[], T]) -> T:
+        """Return the value of a key, made if it is not kept."""
         value = self._values.get(key)
         if value is None:
             value = self._values[key] = make()

@@ -20,7 +20,7 @@ from penstock.controllers.model.parsed import Parsed
 from penstock.controllers.model.prober import Prober
 from penstock.controllers.resources import MODELREVISIONS
 from penstock.domain.lifecycle import freeze
-from penstock.domain.lifecycle.observed import Blocker, Limits, Observed
+from penstock.domain.lifecycle.observed import Blocker, Limits, LostHead, Observed
 from penstock.domain.shadow import support
 from penstock.kube.cache import Cache
 from penstock.kube.resources import (
@@ -71,6 +71,10 @@ class Scope:
             crowded=crowded,
         )
         return replace(self, seen=seen, gathered=gathered)
+
+    def with_log(self, exported: int | None, lost: LostHead | None) -> Scope:
+        """Return the same look, with what is known of the log beside the log."""
+        return replace(self, seen=replace(self.seen, exported=exported, lost=lost))
 
     @property
     def highest_sequence(self) -> int:

@@ -219,6 +219,8 @@ def _progressing(scope: Scope, state: Checkpoint, state_lost: str) -> _Said:
         refused = next((item for item in state.rejected if item.revision == seen.revision), None)
         if refused is not None and state.stable != seen.revision:
             return _Said(kind, FALSE, refused.reason, refused.message)
+        if waits.stands_for_export(scope, state):
+            return _Said(kind, UNKNOWN, Reason.LOG_EXPORT_BLOCKED, waits.export_blocked(scope, None))
         if state.stable is None:
             return _Said(kind, UNKNOWN, Reason.PENDING, describe(Reason.PENDING))
         return _Said(kind, FALSE, Reason.COMPLETE, describe(Reason.COMPLETE, revision=state.stable))

@@ -8,9 +8,11 @@ from penstock.api.v1alpha1.checkpoint import CandidateState, Checkpoint
 from penstock.api.v1alpha1.conditions import Reason, describe
 from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.controllers.model.scope import Scope
+from penstock.domain.audit.retention import BLOCKED_ABOVE, unexported
+from penstock.domain.lifecycle.classify import wants_another
 from penstock.domain.lifecycle.observed import Failure
 from penstock.domain.lifecycle.plan import PASSING, missing_gates, next_stage
-from penstock.domain.lifecycle.transitions.step import pods_needed
+from penstock.domain.lifecycle.transitions.step import goes_back, pods_needed
 
 
 def sentence(scope: Scope, state: Checkpoint) -> str | None:
@@ -20,6 +22,8 @@ def sentence(scope: Scope, state: Checkpoint) -> str | None:
         return None
     if seen.suspended:
         return describe(Reason.SUSPENDED, revision=candidate.revision)
+    if stands_for_export(scope, state):
+        return export_blocked(scope, candidate.revision)
     if seen.blockers and candidate.stage in (Stage.PENDING, Stage.STARTING):
         return seen.blockers[0].message
     if candidate.hold is not None:
@@ -39,6 +43,8 @@ def held(scope: Scope, state: Checkpoint) -> Reason | None:
     candidate = state.candidate
     if candidate is None:
         return None
+    if stands_for_export(scope, state):
+        return Reason.LOG_EXPORT_BLOCKED
     if candidate.hold is not None:
         return Reason.HELD
     if candidate.blind.since is not None:
@@ -50,6 +56,23 @@ def held(scope: Scope, state: Checkpoint) -> Reason | None:
     if scope.gathered.too_little:
         return Reason.TOO_LITTLE_TRAFFIC
     return None
+
+
+def stands_for_export(scope: Scope, state: Checkpoint) -> bool:
+    """Whether what is asked for waits because too few decisions are exported; a way back does not."""
+    if not scope.seen.log_blocked:
+        return False
+    candidate = state.candidate
+    if candidate is None:
+        return not scope.seen.undecided and wants_another(state, scope.seen)
+    return candidate.stage is not Stage.ROLLING_BACK and not (candidate.cites and goes_back(state))
+
+
+def export_blocked(scope: Scope, revision: str | None) -> str:
+    """Say how many decisions wait for their export, and what a person can do."""
+    waiting = unexported(scope.seen.sequence, scope.seen.exported)
+    detail = f"{waiting} are only in the cluster, at most {BLOCKED_ABOVE} may be"
+    return describe(Reason.LOG_EXPORT_BLOCKED, revision=revision, detail=detail)
 
 
 def explain(failure: Failure, revision: str) -> str:

@@ -24,7 +24,6 @@ class Standing:
     Attributes:
         model_created: when this Model was made; an older command is about a former one of the same name.
         sequence: the number of the newest decision.
-        kept_since: time of the oldest decision that is kept, None while none was pruned.
         candidate, stage: the revision under way and its stage.
         candidate_since: the number of the decision that made it the candidate.
         wanted: the revision that is asked for.
@@ -42,7 +41,6 @@ class Standing:
 
     model_created: datetime
     sequence: int
-    kept_since: datetime | None = None
     candidate: str | None = None
     stage: Stage | None = None
     candidate_since: int = 0
@@ -78,10 +76,6 @@ def refusal(action: Action, standing: Standing | None, policies_wrong: str = "")
         return Refused(Refusal.MODEL_MISSING, "There is no such Model.")
     if action.created < standing.model_created:
         return Refused(Refusal.FORMER_MODEL, "This is older than the Model: it was about a former one of this name.")
-    if standing.kept_since is not None and action.created < standing.kept_since:
-        return Refused(
-            Refusal.EXPIRED, "This is older than the decisions that are kept: it may have been carried out already."
-        )
     if action.sequence is not None and action.sequence > standing.sequence:
         return Refused(
             Refusal.UNKNOWN_SEQUENCE,

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.domain.approval import evidence_digest
+from penstock.domain.audit.chain import basis_of
 from penstock.domain.canary.analysis import AnalysisResult
 from penstock.domain.canary.judge import judge
 from penstock.domain.lifecycle.decide import decide
@@ -30,13 +31,12 @@ def differences(records: Sequence[Json]) -> Iterator[Difference]:
     not there the first record is the starting point.
     """
     found = list(replay(records))
-    before: Json | None = None
-    for record in records:
+    for index, record in enumerate(records):
+        before = basis_of(records, index)
         if before is not None or record["sequence"] == 1:
             found += _cited(before, record)
         found += _evidence(record)
         found += _analyses(record)
-        before = record
     yield from sorted(found, key=lambda item: item.sequence)
 
 

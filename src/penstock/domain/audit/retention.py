@@ -81,11 +81,6 @@ def export_blocked(sequence: int, exported: int | None) -> bool:
     return unexported(sequence, exported) > BLOCKED_ABOVE
 
 
-def kept_since(records: Sequence[Json]) -> datetime | None:
-    """Return the time of the oldest record that is kept, None while none was pruned."""
-    return moment(records[0]) if records and records[0]["sequence"] > 1 else None
-
-
 def moment(record: Json) -> datetime:
     """Return when a decision was taken."""
     return datetime.fromisoformat(record["time"])

@@ -14,7 +14,7 @@ from pydantic import Field
 from penstock.api.v1alpha1.base import ApiType
 from penstock.api.v1alpha1.fields import Count, Hash, ModelName, Uid
 from penstock.api.v1alpha1.fields import Sequence as Number
-from penstock.domain.audit.chain import Json, breaks, is_record
+from penstock.domain.audit.chain import Head, Json, breaks, follows, is_record
 
 KEPT_METADATA = ("name", "namespace", "uid", "creationTimestamp", "labels")
 
@@ -148,9 +148,17 @@ def _flaws(segment: Segment, before: Segment | None, verify: Verifier | None) ->
     link = before.digest if before is not None else None
     if said.segment_before != link:
         yield f"{name} does not name the segment before it"
-    if before is not None and said.first != before.statement.last + 1:
+    if before is not None and specs and not joined(specs[0], before.statement):
         yield f"{name} does not begin where the segment before ends, at {before.statement.last}"
     yield from (f"{name}: {broken}" for broken in breaks(specs))
+
+
+def joined(first: Json, before: Statement) -> bool:
+    """Whether the segment with this first record may stand behind the one with that statement.
+
+    The hashes of the records themselves are compared where they are looked at as one chain.
+    """
+    return first["sequence"] == before.last + 1 or follows(first, Head(before.last, before.head))
 
 
 def records_of(segments: Sequence[Segment]) -> list[dict[str, Any]]:

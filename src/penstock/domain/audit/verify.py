@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.domain.audit.chain import Json, breaks, misnamed
+from penstock.domain.audit.chain import Json, breaks, gap_before, misnamed
 from penstock.domain.audit.segment import Segment, Verifier, flaws, records_of
 
 
@@ -65,7 +65,10 @@ def _altered(exported: Iterable[Json], stored: Iterable[Json]) -> Iterator[str]:
 
 
 def _beginning(chain: Sequence[Json], whole: bool) -> Iterator[str]:
-    if whole and chain and chain[0]["sequence"] > 1:
+    if not whole or not chain or chain[0]["sequence"] == 1:
+        return
+    gap = gap_before(chain[0])
+    if gap is None or gap.found.sequence > 0:
         yield f"records 1 to {chain[0]['sequence'] - 1} are not here; they may have been exported to the artifact store"
 
 

@@ -9,6 +9,7 @@ from penstock.api.v1alpha1.checkpoint import CandidateState, Checkpoint
 from penstock.api.v1alpha1.conditions import Reason
 from penstock.api.v1alpha1.modelaction import ActionType
 from penstock.api.v1alpha1.modelstatus import Source, Stage
+from penstock.domain.approval.rules import WAYS_BACK
 from penstock.domain.lifecycle.observed import Observed
 from penstock.domain.lifecycle.people import next_action, refusal_of
 from penstock.domain.lifecycle.plan import PASSING, missing_gates, tightened
@@ -38,17 +39,19 @@ def stage_of(state: Checkpoint) -> Stage | None:
 def events(state: Checkpoint, seen: Observed) -> Iterator[Event]:
     """Yield the events that hold now, most important first.
 
-    While a Model is suspended only what protects traffic is left: the pause itself, harm and the
-    end of a rollback that has begun.
+    While a Model is suspended, or too much of its log waits for export, only what protects traffic is left: the
+    pause itself, harm and the end of a rollback that has begun.
     """
     held = set(_holding(state, seen))
-    if seen.suspended:
+    if seen.suspended or seen.log_blocked:
         held &= PROTECTIVE | _goes_on(state)
+    if seen.log_blocked and seen.actions and seen.actions[0].type not in WAYS_BACK:
+        held.discard(Event.ACTION_REFUSED)  # it waits: refusals alone could fill the log
     yield from (event for event in Event if event in held)
 
 
 def _goes_on(state: Checkpoint) -> frozenset[Event]:
-    """Return what is decided while a Model is suspended because it ends what protects: a way back that has begun."""
+    """Return what is decided while a Model stands still because it ends what protects: a way back that has begun."""
     if stage_of(state) is Stage.ROLLING_BACK:
         return frozenset({Event.ROUTE_APPLIED})
     if state.candidate is not None and state.candidate.cites and goes_back(state):
@@ -112,7 +115,7 @@ def _known_to_the_gateway(state: Checkpoint, seen: Observed) -> bool:
     return previewed is not None and previewed.passed is True
 
 
-def _wants_another(state: Checkpoint, seen: Observed) -> bool:
+def wants_another(state: Checkpoint, seen: Observed) -> bool:
     """Whether the spec asks for something else than the log says is wanted.
 
     A candidate of which nothing was made is nothing yet: it follows its FeatureSet. Afterwards an
@@ -140,8 +143,10 @@ def _holding(state: Checkpoint, seen: Observed) -> Iterator[Event]:
 
 def _of_the_model(state: Checkpoint, seen: Observed) -> Iterator[Event]:
     candidate, stable = state.candidate, state.stable
+    if seen.lost is not None and seen.lost.sequence > seen.sequence:
+        yield Event.RESTORED
     if candidate is not None:
-        stands = seen.suspended or bool(seen.frozen)
+        stands = seen.suspended or seen.log_blocked or bool(seen.frozen)
         if stands and candidate.paused_since is None:
             yield Event.SUSPENDED
         if not stands and candidate.paused_since is not None:
@@ -150,7 +155,7 @@ def _of_the_model(state: Checkpoint, seen: Observed) -> Iterator[Event]:
         if stable in seen.crashed:
             yield Event.STABLE_HARMED
         yield Event.STABLE_LOST if seen.workload(stable).ready == 0 else Event.STABLE_BACK
-    if not seen.undecided and _wants_another(state, seen):
+    if not seen.undecided and wants_another(state, seen):
         yield Event.WANTED_STABLE if stable is not None and stable == seen.revision else Event.WANTED_CHANGED
     if candidate is not None and candidate.plan != seen.plan and _edited(candidate, seen):
         yield Event.PLAN_TIGHTENED

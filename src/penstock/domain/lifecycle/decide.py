@@ -36,7 +36,7 @@ def decide(state: Checkpoint | None, seen: Observed) -> Commit | None:
     of steps (a property test holds it to that).
     """
     if state is None:
-        if seen.suspended:
+        if seen.suspended and seen.lost is None:
             return None
         state = Checkpoint(rejected=list(seen.inherited))
     seen = _in_order(state, seen)

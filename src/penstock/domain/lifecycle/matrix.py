@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.domain.lifecycle.stages import Event
 from penstock.domain.lifecycle.transitions import back, begin, clock, forward, people
+from penstock.domain.lifecycle.transitions.restored import restored
 from penstock.domain.lifecycle.transitions.step import Transition, ignore
 
 # No candidate under way, then the stages in the order of the way.
@@ -26,6 +27,7 @@ _ = ignore  # the event holds, and nothing follows from it in that stage
 # fmt: off
 _ROWS: Mapping[Event, tuple[Transition, ...]] = {
     #                         none                     Pending              Starting              Evaluating               Shadow                  Canary               AwaitingApproval        Promoting            RollingBack
+    Event.RESTORED:          (restored,                restored,            restored,             restored,                restored,               restored,            restored,               restored,            restored),
     Event.SUSPENDED:         (_,                       clock.pause,         clock.pause,          clock.pause,             clock.pause,            clock.pause,         clock.pause,            clock.pause,         _),
     Event.RESUMED:           (_,                       clock.resume,        clock.resume,         clock.resume,            clock.resume,           clock.resume,        clock.resume,           clock.resume,        _),
     Event.REJECT_ASKED:      (_,                       back.reject_asked,   back.reject_asked,    back.reject_asked,       back.reject_asked,      back.reject_asked,   back.reject_asked,      back.reject_asked,   _),

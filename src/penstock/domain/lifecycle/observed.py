@@ -9,6 +9,7 @@ from typing import Any
 
 from penstock.api.v1alpha1.checkpoint import Plan, RejectedRevision
 from penstock.domain.approval import Action
+from penstock.domain.audit.retention import export_blocked
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,21 @@ class LiveView:
 
 
 @dataclass(frozen=True, slots=True)
+class LostHead:
+    """A decision that was taken and is behind the end of the log: the API server's state was set back.
+
+    `sequence`, `hash`: of the newest one that is known. `found`: the hash of the log's own head, empty if it has no
+    record. `known_by`: whether a former process remembers it or it was exported. `quarantines`: open when it was taken.
+    """
+
+    sequence: int
+    hash: str
+    found: str = ""
+    known_by: str = ""
+    quarantines: tuple[RejectedRevision, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One consistent look at a Model and what it owns.
 
@@ -138,6 +154,8 @@ class Observed:
     `existing`: the uids of all that exist. `model`, `model_uid`, `created`: of the Model; `sequence`: of the head.
     `inherited`: quarantines of former Models of this name: deleting a Model lifts none.
     `fallback`: the revision that takes over while the stable one cannot answer.
+    `exported`: the number of the last decision that is outside the cluster, None where nothing is exported at all.
+    `lost`: the newest decision that is known to have been taken, if the log ends before it.
     """
 
     now: datetime
@@ -169,6 +187,13 @@ class Observed:
     inherited: tuple[RejectedRevision, ...] = ()
     fallback: str | None = None
     blockers: tuple[Blocker, ...] = ()
+    exported: int | None = None
+    lost: LostHead | None = None
+
+    @property
+    def log_blocked(self) -> bool:
+        """Whether so many decisions wait for their export that only what protects is decided."""
+        return self.exported is not None and export_blocked(self.sequence, self.exported)
 
     def workload(self, revision: str) -> WorkloadView:
         """Return the revision's workload; an absent one counts as nothing ready."""

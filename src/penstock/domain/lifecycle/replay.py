@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from penstock.api.v1alpha1.checkpoint import Checkpoint
+from penstock.domain.audit.chain import basis_of, gap_before
 from penstock.domain.lifecycle.decide import decide
 from penstock.domain.lifecycle.observed import Observed
 
@@ -41,16 +42,18 @@ def observed(written: Mapping[str, Any]) -> Observed:
 def replay(records: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
     """Take every decision again and yield those that come out otherwise.
 
-    `records`: the stored JSON of the specs, oldest first and without gaps (`domain.audit` proves that). Of a
+    `records`: the stored JSON of the specs, oldest first and whole (`domain.audit` proves that). Of a
     chain whose beginning was pruned the first record is the starting point.
     """
-    before: Checkpoint | None = None
     for index, record in enumerate(records):
         number, inputs = int(record["sequence"]), record.get("inputs", {})
-        state = Checkpoint.model_validate(record["result"])
-        if index > 0 or number == 1:
-            yield from _again(number, before, record, inputs)
-        before = state
+        gap, basis = gap_before(record), basis_of(records, index)
+        if gap is not None and gap.found.sequence and basis is None:
+            if index > 0:
+                yield Difference(number, f"record {gap.found.sequence}, which it goes on from, is not here")
+            continue
+        if basis is not None or number == 1 or gap is not None:
+            yield from _again(number, Checkpoint.model_validate(basis["result"]) if basis else None, record, inputs)
 
 
 def _again(

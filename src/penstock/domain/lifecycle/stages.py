@@ -8,6 +8,8 @@ from enum import StrEnum
 class Event(StrEnum):
     """What can be seen to have happened. Order = priority: the first with an effect decides."""
 
+    # What was decided is not in the log any more: nothing else can be decided before that is said.
+    RESTORED = "Restored"
     # What stops everything else.
     SUSPENDED = "Suspended"
     RESUMED = "Resumed"
@@ -54,6 +56,7 @@ class Event(StrEnum):
 
 PROTECTIVE = frozenset(
     {
+        Event.RESTORED,
         Event.SUSPENDED,
         Event.REJECT_ASKED,
         Event.ROLLBACK_ASKED,
@@ -68,7 +71,7 @@ PROTECTIVE = frozenset(
         Event.ACTION_REFUSED,
     }
 )
-"""What is still decided while a Model is suspended, beside the end of a way back that has begun."""
+"""What is still decided while a Model is suspended or its log is full, beside the end of a way back that has begun."""
 
 
 class Verdict(StrEnum):
@@ -97,3 +100,4 @@ class Verdict(StrEnum):
     FAILBACK = "Failback"
     PAUSE = "Pause"
     RESUME = "Resume"
+    RESTORED = "Restored"

@@ -1,4 +1,4 @@
-"""What stops and starts a candidate's clock: suspension, a freeze, and time without evidence."""
+"""What stops and starts a candidate's clock: suspension, a blocked log, a freeze, and time without evidence."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from penstock.domain.lifecycle.transitions.step import Step, candidate_of, moved
 
 
 def pause(state: Checkpoint, seen: Observed) -> Step | None:
-    """The Model was suspended, or a freeze began: the stage's clock stops."""
-    message = "The Model is suspended." if seen.suspended else f"A freeze began: {seen.frozen}"
+    """The Model was suspended, its log must not grow, or a freeze began: the stage's clock stops."""
+    message = f"A freeze began: {seen.frozen}"
+    if seen.log_blocked:
+        message = "Too many decisions wait for their export."
+    if seen.suspended:
+        message = "The Model is suspended."
     return Step(
         Verdict.PAUSE, message, state.model_copy(update={"candidate": moved(state, seen, paused_since=seen.now)})
     )
