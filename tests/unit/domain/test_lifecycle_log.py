@@ -141,6 +141,15 @@ def test_what_was_quarantined_stays_so() -> None:
     assert verdicts == ["Reject"]
 
 
+def test_what_goes_for_a_lesser_reason_stays_quarantined() -> None:
+    case = in_canary()
+    assert case.see(case.look.limits.stage_deadline + 1) == ["RollBack"], "for DeadlineExceeded"
+    restored(case, B)
+    assert "RolledBack" in case.taken()
+    (entry,) = [item for item in case.state.rejected if item.revision == B]
+    assert (entry.reason, entry.quarantined) == ("CanaryHarm", True)
+
+
 def test_what_serves_is_not_quarantined_by_hearsay() -> None:
     """It could not be rolled back for harm any more then."""
     case = Case(stable("a"), seen("a", 10, **healthy(A), **routed(A)), [])

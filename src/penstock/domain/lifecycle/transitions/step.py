@@ -142,7 +142,12 @@ def history(state: Checkpoint, seen: Observed, outcome: Outcome, reason: str) ->
 
 
 def refused(state: Checkpoint, entry: RejectedRevision) -> list[RejectedRevision]:
-    """Return the rejected revisions with one more: the newest, and every quarantine whatever the limit."""
+    """Return the rejected revisions with one more: the newest, and every quarantine whatever the limit.
+
+    What is quarantined already stays so, though it ends for a lesser reason now.
+    """
+    if not entry.quarantined:
+        entry = quarantine_of(state, entry.revision) or entry
     found = [entry, *(item for item in state.rejected if item.revision != entry.revision)]
     return found[:MAX_REJECTED] + [item for item in found[MAX_REJECTED:] if item.quarantined]
 
