@@ -133,7 +133,9 @@ class Never:
             must(candidate.revision not in self.quarantined, "no quarantined revision comes back", commit.rule)
         gained = {which for which, weight in new.weights.items() if weight > old.weights.get(which, 0)}
         must(not (gained - {new.stable}) & self.quarantined, "no quarantined revision gets traffic", commit.rule)
-        if event in ("WantedChanged", "WantedStable", "EvidenceLost") and old.candidate is not None:
+        # A candidate that is no way back and cannot be measured gives its share to what serves, whatever that did.
+        edited = event in ("WantedChanged", "WantedStable") and old.candidate is not None
+        if edited or (event == "EvidenceLost" and _ordered_back(old)):
             back = gained & self.quarantined
             must(not back, "no quarantined revision gets traffic because the spec was edited", commit.rule)
 
