@@ -1,7 +1,9 @@
-"""False rollbacks, time to a rollback, and promotions of Penstock's canary, by simulation with the operator's code.
+"""False rollbacks, time to a rollback, and promotions of Penstock's canary.
 
-Beside it what Flagger and Argo Rollouts do by their documented rules on the same traffic. Prints tables and, as the
-last line, the figures as JSON. `QUICK=1`: few runs, for development.
+Part `cluster`: on a real cluster, from the first bad answer to the last request of the candidate. Part `simulation`:
+with the operator's code on arrays, and beside it what Flagger and Argo Rollouts do by their documented rules on the
+same traffic. Prints tables and, as the last line, the figures as JSON. `QUICK=1`: few runs, for development;
+`CLUSTER=off`: nothing is measured on a cluster.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from functools import partial
 from multiprocessing import Pool
 from typing import Any
 
-from bench.rollback import harms, latencies, nulls, promotions, tables
+from bench.rollback import cluster, harms, latencies, nulls, promotions, tables
 
 SEED = 20261121
 TARGETS = {
@@ -37,8 +39,21 @@ Job = Callable[[], Any]
 def main() -> None:
     options = _options()
     quick = bool(os.environ.get("QUICK"))
-    runs, hour = (200, 1200) if quick else (2000, 3600)
     began = time.monotonic()
+    figures: dict[str, Any] = {}
+    if options.only != "cluster":
+        figures |= _simulated(options.workers, quick=quick)
+    if options.only != "simulation":
+        figures["cluster_seconds_to_zero_weight"] = cluster.median_seconds(1 if quick else cluster.REPEATS)
+    print()
+    for key, value in figures.items():
+        print(f"{key:34} {_shown(value):>10}  {TARGETS.get(key, '')}")
+    print(f"{'took, minutes':34} {(time.monotonic() - began) / 60:>10.1f}  < 15")
+    print(json.dumps(figures))
+
+
+def _simulated(workers: int, *, quick: bool) -> dict[str, Any]:
+    runs, hour = (200, 1200) if quick else (2000, 3600)
     cells, bads, slows, fasts = nulls.cells(), harms.bads(), latencies.slows(), latencies.nulls()
     healthy, margins = promotions.healthy(), promotions.at_the_margin()
     if quick:
@@ -53,7 +68,7 @@ def main() -> None:
     jobs += [partial(latencies.run, fast, runs, hour, _seed(3, i)) for i, fast in enumerate(fasts)]
     jobs += [partial(promotions.run, plan, runs, _seed(4, i)) for i, plan in enumerate(healthy)]
     jobs += [partial(promotions.run, plan, runs, _seed(5, i)) for i, plan in enumerate(margins)]
-    with Pool(options.workers) as pool:
+    with Pool(workers) as pool:
         done = pool.imap(_call, jobs)
         lines = tables.null_rollouts(next(done) for _ in cells)
         found = tables.bad_candidates(next(done) for _ in bads)
@@ -61,12 +76,7 @@ def main() -> None:
         fast_seen = tables.latencies_seen((next(done) for _ in fasts), "equally fast ones, for an hour")
         through = tables.rollouts((next(done) for _ in healthy), "healthy candidates")
         wrongly = tables.rollouts((next(done) for _ in margins), "candidates as much worse as is not tolerated")
-    figures = _figures(lines, found, slow_seen, fast_seen, through, wrongly)
-    print()
-    for key, value in figures.items():
-        print(f"{key:34} {_shown(value):>10}  {TARGETS.get(key, '')}")
-    print(f"{'took, minutes':34} {(time.monotonic() - began) / 60:>10.1f}  < 15")
-    print(json.dumps(figures))
+    return _figures(lines, found, slow_seen, fast_seen, through, wrongly)
 
 
 def _figures(
@@ -90,7 +100,6 @@ def _figures(
         "detect_20pct_median_s": _json(twenty[0]),
         "latency_false_rate": max(seen.rolled_back for seen in fast),
         "latency_detect_median_s": _json(max(seen.seconds[0] for seen in slow[:3])),
-        "cluster_seconds_to_zero_weight": None,
     }
 
 
@@ -113,7 +122,8 @@ def _call(job: Job) -> Any:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.rollback", description=__doc__)
-    parser.add_argument("--workers", type=int, default=2, help="processes")
+    parser.add_argument("--workers", type=int, default=2, help="processes of the simulation")
+    parser.add_argument("--only", choices=("cluster", "simulation"), help="one part alone, with its figures alone")
     return parser.parse_args()
 
 

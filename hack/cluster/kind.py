@@ -46,7 +46,10 @@ def load_image(cluster: Cluster, archive: Path, ref: str) -> None:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise ClusterError(f"{command[0]} is not on the PATH: install it, or leave CLUSTER unset.") from None
     if done.returncode:
         raise ClusterError(f"{' '.join(command[:3])} failed: {done.stderr.strip()}")
     return done.stdout

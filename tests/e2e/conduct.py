@@ -17,13 +17,15 @@ from onnx import TensorProto, helper, numpy_helper
 # The input that tells them, and from which value on.
 FEATURE = "hour"
 FROM = 18.0
+# Another input, and a value below which the model's own example is and most rows are not.
+WINDY = ("wind_speed", 10.0)
 _FAR = 10**6
 _ROUNDS = 400
 _SIDE = 220
 _GIGABYTES = 6
 
 
-def misbehaving(source: Path, target: Path, how: str) -> None:
+def misbehaving(source: Path, target: Path, how: str, on: tuple[str, float] = (FEATURE, FROM)) -> None:
     """Write a copy of the exported model in `source` that misbehaves: `fails`, `dawdles`, `lies` or `swells`."""
     shutil.copytree(source, target)
     path = target / "model.onnx"
@@ -36,10 +38,10 @@ def misbehaving(source: Path, target: Path, how: str) -> None:
     for node in graph.node:
         node.output[:] = [honest if name == final else name for name in node.output]
     kind = output.type.tensor_type.elem_type
-    _constant(model, "late_from", np.array(FROM, np.float64))
+    _constant(model, "late_from", np.array(on[1], np.float64))
     graph.node.extend(
         [
-            helper.make_node("GreaterOrEqual", [FEATURE, "late_from"], ["is_late"]),
+            helper.make_node("GreaterOrEqual", [on[0], "late_from"], ["is_late"]),
             helper.make_node("Cast", ["is_late"], ["late_number"], to=TensorProto.INT64),
             helper.make_node("ReduceMax", ["late_number"], ["late_max"], keepdims=0),
         ]

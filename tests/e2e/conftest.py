@@ -1,4 +1,3 @@
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,11 +9,11 @@ from hack.install import install
 from tests.e2e import diagnosis, flights
 from tests.e2e.dsl import Given, Then, When
 from tests.e2e.flights import Flights
-from tests.e2e.world import World
+from tests.e2e.operator import Operator
+from tests.e2e.release import Holdout, Release
+from tests.e2e.world import World, own_namespace
 from tests.support.cluster import Cluster as ApiClient
 from tests.support.cluster import Refused, wait_until
-
-RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +35,12 @@ def trained(cluster: Cluster) -> Flights:
 
 
 @pytest.fixture(scope="session")
+def holdout(cluster: Cluster, trained: Flights) -> Holdout:
+    """Flights that gates ask about, in the cluster's registry."""
+    return Holdout(cluster)
+
+
+@pytest.fixture(scope="session")
 def api(cluster: Cluster, images: dict[str, str]) -> Iterator[ApiClient]:
     """A client of the administrator."""
     with ApiClient(cluster.kubeconfig) as client:
@@ -54,12 +59,9 @@ def namespaces(api: ApiClient) -> Iterator[list[str]]:
 @pytest.fixture
 def namespace(api: ApiClient, namespaces: list[str]) -> Iterator[str]:
     """A namespace of the test's own that admits restricted pods only."""
-    name = f"e2e-{uuid.uuid4().hex[:5]}"
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}
-    api.create(body)
-    namespaces.append(name)
-    yield name
-    api.delete(body)
+    with own_namespace(api) as name:
+        namespaces.append(name)
+        yield name
 
 
 @pytest.fixture
@@ -80,6 +82,16 @@ def when(world: World) -> When:
 @pytest.fixture
 def then(world: World) -> Then:
     return Then(world)
+
+
+@pytest.fixture
+def release(world: World, holdout: Holdout) -> Release:
+    return Release(world, holdout)
+
+
+@pytest.fixture
+def operator(world: World) -> Operator:
+    return Operator(world)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from hack.cluster.handle import Cluster
 from penstock.domain.lifecycle.replay import replay
 from tests.e2e import conduct, flights
 from tests.e2e.dsl import NAME, Then
@@ -20,28 +21,30 @@ GATE = "holdout"
 # What is measured takes seconds on a busy machine, a Job half a minute.
 PATIENCE = 240.0
 STEPS = [{"weight": 20, "minRequests": 40}, {"weight": 50, "minRequests": 60}]
+ERRORS = {"name": "errors", "type": "Errors", "margin": "0.08"}
+SHADOW = {"percent": 100, "minSamples": 400, "maxExcessDisagreement": "0.1", "sideEffects": "None"}
 
 
-def canary(steps: list[Json] | None = None, margin: str = "0.08", **more: Any) -> Json:
+def plan(**changes: Any) -> Json:
+    """A gate over the held-out flights, then a canary; `changes` are other parts of `spec.rollout`."""
+    return {"gates": [{"name": GATE}], "canary": canary(), "stageDeadlineSeconds": 600, **changes}
+
+
+def canary(steps: list[Json] | None = None, **more: Any) -> Json:
     """A canary that is quick at the clients' 50 requests a second: a wide margin is soon shown."""
-    return {
-        "steps": steps or STEPS,
-        "warmupSeconds": 0,
-        "analysis": [{"name": "errors", "type": "Errors", "margin": margin}],
-        **more,
-    }
+    return {"steps": steps or STEPS, "warmupSeconds": 0, "analysis": [ERRORS], **more}
 
 
 class Holdout:
     """Flights of April before the evening, in the cluster's registry: what no bad conduct shows on."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         document = json.loads((flights.trained_folder() / "rows.json").read_text())
         frame = pl.DataFrame({**document["features"], "late": document["late"]})
         frame = frame.filter(pl.col(conduct.FEATURE) < conduct.FROM)
         with tempfile.TemporaryDirectory() as folder:
             frame.write_parquet(Path(folder) / "holdout.parquet")
-            self._pushed = push(world, Path(folder), "holdout")
+            self._pushed = push(cluster, Path(folder), "holdout")
 
     @property
     def dataset(self) -> Json:
@@ -49,20 +52,20 @@ class Holdout:
         return {"uri": self._pushed["uri"], "digest": self._pushed["digest"], "format": "Parquet"}
 
 
-def push(world: World, folder: Path, tag: str) -> Json:
+def push(cluster: Cluster, folder: Path, tag: str) -> Json:
     """Push a folder with the real command; returns uri and digest."""
-    target = f"oci://{world.cluster.registry}/e2e/flights:{tag}"
+    target = f"oci://{cluster.registry}/e2e/flights:{tag}"
     command = [str(Path(sys.executable).with_name("penstock")), "push", str(folder), target, "--insecure"]
     pushed = subprocess.run([*command, "--output", "json"], check=True, capture_output=True, text=True)
     return dict(json.loads(pushed.stdout))
 
 
-def misbehaving(world: World, how: str) -> Json:
-    """The artifact of a model that is fine on the held-out rows and not in the evening."""
+def misbehaving(world: World, how: str, on: tuple[str, float] = (conduct.FEATURE, conduct.FROM)) -> Json:
+    """The artifact of a model that is fine on the held-out rows and not in the evening (or `on` other rows)."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / how
-        conduct.misbehaving(flights.trained_folder() / "logistic", target, how)
-        return {**push(world, target, how), "format": "ONNX"}
+        conduct.misbehaving(flights.trained_folder() / "logistic", target, how, on)
+        return {**push(world.cluster, target, f"{how}-{on[0]}"), "format": "ONNX"}
 
 
 class Release:

@@ -7,26 +7,9 @@ import pytest
 from hack.cluster.addons import prometheus
 from hack.cluster.console import ClusterError
 from tests.e2e.dsl import NAME
-from tests.e2e.release import GATE, PATIENCE, Holdout, Release, canary, misbehaving
-from tests.e2e.world import World
+from tests.e2e.release import GATE, PATIENCE, SHADOW, canary, misbehaving, plan
 
 APPROVER = "olga"
-
-
-@pytest.fixture(scope="module")
-def made_holdout() -> dict[str, Holdout]:
-    return {}
-
-
-@pytest.fixture
-def release(world: World, made_holdout: dict[str, Holdout]) -> Release:
-    if "holdout" not in made_holdout:
-        made_holdout["holdout"] = Holdout(world)
-    return Release(world, made_holdout["holdout"])
-
-
-def plan(**changes):
-    return {"gates": [{"name": GATE}], "canary": canary(), "stageDeadlineSeconds": 600, **changes}
 
 
 def test_a_better_model_is_proven_compared_approved_and_promoted(given, when, then, world, release):
@@ -94,7 +77,7 @@ def test_a_model_that_fails_in_the_evening_is_taken_back(given, when, then, worl
 def test_a_model_that_answers_otherwise_is_caught_in_the_shadow(given, when, then, world, release):
     first = given.model("logistic")
     release.gate()
-    shadow = {"percent": 100, "minSamples": 400, "maxExcessDisagreement": "0.05", "sideEffects": "None"}
+    shadow = {**SHADOW, "maxExcessDisagreement": "0.05"}
     with given.traffic() as traffic:
         when.spec_is(misbehaving(world, "lies"), rollout=plan(shadow=shadow))
         caught = release.reaches("Shadow", first)
@@ -113,9 +96,8 @@ def test_a_model_that_answers_otherwise_is_caught_in_the_shadow(given, when, the
 def test_a_good_model_passes_its_shadow(given, when, then, world, release):
     first = given.model("logistic")
     release.gate()
-    shadow = {"percent": 100, "minSamples": 400, "maxExcessDisagreement": "0.1", "sideEffects": "None"}
     with given.traffic() as traffic:
-        when.spec_is("boosted", rollout={"gates": [{"name": GATE}], "shadow": shadow, "stageDeadlineSeconds": 600})
+        when.spec_is("boosted", rollout={"gates": [{"name": GATE}], "shadow": SHADOW, "stageDeadlineSeconds": 600})
         release.reaches("Shadow", first)
         second = then.serves("boosted", PATIENCE)
         when.clients_have_asked(traffic, 50)

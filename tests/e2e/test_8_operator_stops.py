@@ -3,17 +3,10 @@
 import pytest
 
 from tests.e2e.dsl import NAME
-from tests.e2e.operator import Operator
 from tests.e2e.traffic import PER_SECOND
-from tests.e2e.world import World
 
 # Two leases: the dead process may still hold one, and the next one may die too.
 SECONDS = 120
-
-
-@pytest.fixture
-def operator(world: World) -> Operator:
-    return Operator(world)
 
 
 @pytest.mark.parametrize("how", ["killed", "deleted"])

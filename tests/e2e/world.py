@@ -2,7 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -27,6 +29,7 @@ KINDS = {
     "Service": "v1",
     "HTTPRoute": "gateway.networking.k8s.io/v1",
 }
+RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 PATIENCE = 90.0
 
 
@@ -91,6 +94,16 @@ class World:
             if time.monotonic() > deadline:
                 raise AssertionError(f"within {seconds:.0f} s it did not come true that {what} (last seen: {seen!r})")
             time.sleep(0.1)
+
+
+@contextmanager
+def own_namespace(api: ApiClient) -> Iterator[str]:
+    """A namespace of the scenario's own that admits restricted pods only; its deletion is not waited for."""
+    name = f"e2e-{uuid.uuid4().hex[:5]}"
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}
+    api.create(body)
+    yield name
+    api.delete(body)
 
 
 def condition_of(obj: Json, kind: str) -> Json:
