@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.api.v1alpha1.modelstatus import Stage
+from penstock.api.v1alpha1.modelstatus import Source, Stage
 from penstock.api.v1alpha1.rollout import OnMissingEvidence
 from penstock.domain.lifecycle.desired import desired
 from penstock.domain.lifecycle.observed import RouteView
@@ -209,6 +209,14 @@ def test_lost_evidence_rolls_back_where_the_plan_says_so() -> None:
     assert case.see(1, **live(sighted=False)) == ["RollBack"]
     case.routed(1)
     assert (case.state.rejected[0].reason, case.state.rejected[0].quarantined) == ("EvidenceMissing", False)
+
+
+def test_lost_evidence_holds_a_way_back_whatever_the_plan_says() -> None:
+    case = at(Stage.CANARY, plan=plan(on_missing_evidence=OnMissingEvidence.ROLLBACK))
+    case.routed(1)
+    ordered = case.state.wanted.model_copy(update={"source": Source.ROLLBACK})
+    case.state = case.state.model_copy(update={"wanted": ordered})
+    assert case.see(1, **live(sighted=False)) == ["Hold"]
 
 
 def test_blind_time_in_a_freeze_is_given_back_once() -> None:

@@ -10,7 +10,7 @@ from penstock.api.v1alpha1.rollout import OnMissingEvidence
 from penstock.domain.lifecycle.observed import Failure, Observed
 from penstock.domain.lifecycle.stages import Verdict
 from penstock.domain.lifecycle.transitions.back import take_back
-from penstock.domain.lifecycle.transitions.step import Step, candidate_of, moved
+from penstock.domain.lifecycle.transitions.step import Step, candidate_of, goes_back, moved
 
 
 def pause(state: Checkpoint, seen: Observed) -> Step | None:
@@ -46,10 +46,13 @@ def resume(state: Checkpoint, seen: Observed) -> Step | None:
 
 
 def evidence_lost(state: Checkpoint, seen: Observed) -> Step | None:
-    """Nothing can be measured any more: hold, unless the plan would rather go back."""
+    """Nothing can be measured any more: hold, unless the plan would rather go back.
+
+    A way back that somebody ordered holds too: what is being left gets no traffic back because numbers are missing.
+    """
     candidate = candidate_of(state)
     plan = candidate.plan
-    if plan is not None and plan.on_missing_evidence is OnMissingEvidence.ROLLBACK:
+    if plan is not None and plan.on_missing_evidence is OnMissingEvidence.ROLLBACK and not goes_back(state):
         return take_back(state, seen, Failure(Reason.EVIDENCE_MISSING, seen.live.message, permanent=True))
     blind = candidate.blind.model_copy(update={"since": seen.now})
     result = state.model_copy(update={"candidate": moved(state, seen, blind=blind)})
