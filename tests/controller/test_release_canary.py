@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -70,7 +71,8 @@ async def test_a_pod_that_crashes_under_traffic_is_harm(release: ReleaseWorld) -
 async def test_a_pod_that_crashed_before_it_had_traffic_is_not(release: ReleaseWorld) -> None:
     release.operator()
     stable = await release.champion(**ALONE)
-    new = await release.edit_to_come("b", replace(READY, crashed=release.clock()))
+    crashed = release.clock() - timedelta(seconds=5)  # the kubelet knows whole seconds
+    new = await release.edit_to_come("b", replace(READY, crashed=crashed))
     release.traffic.loads[new] = WELL
     await release.serves(new)
     await release.shares({new: 100})
