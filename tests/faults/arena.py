@@ -49,6 +49,7 @@ class Arena(World):
     on_armed: Callable[[], Awaitable[None]] = _nothing
 
     async def __aenter__(self) -> Self:
+        self.tampered = bool(self.bug)  # an operator with a planted bug may well break the log: the oracles say so
         await super().__aenter__()
         self._stack = contextlib.AsyncExitStack()
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-faults-")))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 from penstock.controllers.resources import DECISIONRECORDS, MODELS
 from penstock.kube.resources import HTTPROUTES, SERVICES, uid_of, version_of
@@ -11,7 +12,7 @@ from tests.controller.world import digest, revision_of, spec_of
 from tests.faults.arena import Arena
 from tests.faults.oracles import weights
 from tests.faults.proxy import Call
-from tests.support.kubelet import STARTING, Routes
+from tests.support.kubelet import READY, STARTING, Routes
 
 # A person who deletes Services leaves the route without them, and what was deleted comes back in any order.
 BY_HAND = frozenset({"services_outlive_traffic", "traffic_is_whole_and_served"})
@@ -61,7 +62,7 @@ async def second_revision_alone(arena: Arena) -> None:
 
 
 async def candidate_lost(arena: Arena) -> None:
-    """The candidate's pods die when it has just been given the traffic."""
+    """The candidate's pods end by themselves when it has just been given the traffic."""
     stable = (await arena.status())["stable"]["revision"]
 
     def fall_silent(call: Call) -> None:
@@ -76,7 +77,8 @@ async def candidate_lost(arena: Arena) -> None:
         return route is not None and weights(route) == {lost: 100}
 
     await arena.until(moved, "the route names the candidate")
-    arena.set_pods(lost, STARTING)
+    # Later than the operator's clock, however wrong that is set.
+    arena.set_pods(lost, replace(READY, crashed=datetime.now(UTC) + timedelta(hours=1)))
     await arena.decides("RollBack")
     arena.proxy.on_call = lambda _: None
     arena.set_routes(Routes())
