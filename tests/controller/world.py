@@ -155,8 +155,9 @@ class World:
         assert self._slips.seen == []
         if not self.tampered:
             # Whatever happened: every log is whole, and each decision follows from what it says was seen.
-            assert [broken for log in logs.values() if (broken := broken_link(log))] == []
-            assert [difference for log in logs.values() for difference in replay(log)] == []
+            wrong = [broken for log in logs.values() if (broken := broken_link(log))]
+            wrong += [str(difference) for log in logs.values() for difference in replay(log)]
+            assert wrong == [], f"{self.namespace}: {wrong}"
 
     # --- given ---
 

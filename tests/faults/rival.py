@@ -28,6 +28,7 @@ def decides_first(arena: Arena) -> None:
 def decides_unheard(arena: Arena) -> None:
     """Make a rival decide, and carry it out, just before the operator repairs a Service: no event tells of it."""
     done = False
+    arena.tampered = True  # what it decides follows from nothing that was seen, and replay says so
 
     async def plan(call: Call) -> Mode | Reply | None:
         nonlocal done
