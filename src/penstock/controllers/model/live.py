@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from penstock.controllers.model.gathered import Gathered
 from penstock.controllers.model.meter import Meter, ModelKey, Reader, Tracks
 from penstock.controllers.model.outlooks import look_ahead
 from penstock.controllers.model.scope import Scope
+from penstock.domain.canary.analysis import AnalysisResult
 from penstock.domain.lifecycle.classify import deadline_of
 from penstock.domain.lifecycle.observed import LiveView
 from penstock.metrics.factory import SourceFactory
@@ -65,8 +66,9 @@ class Live:
         if meter.session is None:
             return found
         try:
-            expected, too_little = _ahead(meter, scope, state, now)
-            return replace(found, live=_view(meter, now), eta=expected, too_little=too_little)
+            results = meter.session.results(meter.history, now)
+            expected, too_little = _ahead(results, scope, state, now)
+            return replace(found, live=_view(meter, results, now), eta=expected, too_little=too_little)
         except Exception:
             # Numbers that cannot be made out are missing evidence: people and crashes can still take a candidate back.
             logger.exception("%s/%s: what was read cannot be compared", *key)
@@ -145,10 +147,7 @@ class Live:
         return meter.busy and key in self._kept and self._clock() - self._kept[key][0] >= HISTORY_KEPT_EVERY
 
 
-def _view(meter: Meter, now: datetime) -> LiveView:
-    if meter.session is None:
-        return LiveView()
-    results = meter.session.results(meter.history, now)
+def _view(meter: Meter, results: Sequence[AnalysisResult], now: datetime) -> LiveView:
     return LiveView(
         sighted=meter.sighted(now),
         message=meter.trouble or "no numbers yet",
@@ -158,11 +157,12 @@ def _view(meter: Meter, now: datetime) -> LiveView:
     )
 
 
-def _ahead(meter: Meter, scope: Scope, state: Checkpoint, now: datetime) -> tuple[datetime | None, str]:
+def _ahead(
+    results: Sequence[AnalysisResult], scope: Scope, state: Checkpoint, now: datetime
+) -> tuple[datetime | None, str]:
     candidate = state.candidate
-    if candidate is None or candidate.stage is not Stage.CANARY or meter.session is None:
+    if candidate is None or candidate.stage is not Stage.CANARY:
         return None, ""
-    results = meter.session.results(meter.history, now)
     return look_ahead(results, candidate, deadline_of(state, scope.seen), now)
 
 
