@@ -12,3 +12,7 @@ compile runtime --extra runtime pyproject.toml
 compile jobs --extra jobs pyproject.toml
 compile dev --extra dev pyproject.toml
 compile bootstrap requirements/bootstrap.in
+# What the benches compare with, and clients of tests that must not share an environment with ours.
+for source in requirements/bench-*.in; do
+  compile "$(basename "$source" .in)" "$source"
+done

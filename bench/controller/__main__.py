@@ -58,7 +58,6 @@ class Bench:
             self._admin = await stack.enter_async_context(BareClient(server.kubeconfig))
             await environment.install(self._admin, [*self._namespaces, *self._floor_namespaces])
             rights = server.client_kubeconfig(environment.OPERATOR, ["system:serviceaccounts", "system:authenticated"])
-            operator_client = await stack.enter_async_context(BareClient(rights))
             everything = server.client_kubeconfig(environment.CLEANER, ["system:masters"])
             cleaner = await stack.enter_async_context(BareClient(everything))
             self._operator = Operator(rights, folder, self._profile is not None)
@@ -68,8 +67,8 @@ class Bench:
             pattern = await self._pattern()
             say(f"writes of the floor per Model: 1 + {len(pattern.children)}")
             self._operator.stop()
-            before = await floor.measure(self._admin, operator_client, pattern, self._floor_models(0))
-            say(f"floor before: {before:.1f} Models/s")
+            before = await floor.measure(server.kubeconfig, rights, pattern, self._floor_models(0))
+            say(f"floor before: {before.models_per_second:.1f} Models/s")
             await floor.clear(cleaner, self._floor_namespaces)
             self._operator.start()
             await self._idle()
@@ -88,11 +87,9 @@ class Bench:
             simulation.kill()
             simulation.wait()
             say(self._operator.log())
-            after = await floor.measure(self._admin, operator_client, pattern, self._floor_models(1))
-            say(f"floor after: {after:.1f} Models/s")
-            figures["floor_models_per_second"] = (before + after) / 2
-            figures["ratio_to_floor"] = figures["models_per_second"] / figures["floor_models_per_second"]
-            return figures
+            after = await floor.measure(server.kubeconfig, rights, pattern, self._floor_models(1))
+            say(f"floor after: {after.models_per_second:.1f} Models/s")
+            return figures | beside_the_floor(figures, before, after)
 
     async def _pattern(self) -> floor.Payloads:
         """Have the operator start one Model and read what it wrote."""
@@ -206,6 +203,18 @@ class Bench:
             if now.since(before) or now.handled != before.handled or now.waiting:
                 before, since = now, time.monotonic()
         return before
+
+
+def beside_the_floor(figures: Figures, before: floor.Floor, after: floor.Floor) -> Figures:
+    """The operator's figures as ratios to a bare client's, which was measured before and after it."""
+    rate = (before.models_per_second + after.models_per_second) / 2
+    cpu = (before.cpu_ms_per_model + after.cpu_ms_per_model) / 2
+    return {
+        "floor_models_per_second": rate,
+        "ratio_to_floor": figures["models_per_second"] / rate,
+        "floor_cpu_ms_per_model": cpu,
+        "cpu_ratio_to_floor": figures["cpu_ms_per_model"] / cpu,
+    }
 
 
 def writes(calls: Counter[tuple[str, str]]) -> int:

@@ -16,12 +16,12 @@ import aiohttp
 import pytest
 
 from hack.cluster.addons.images import envoy_binary
-from penstock.domain.canary.counters import Baseline, PodCounts, Reading, advance, milliseconds
+from penstock.domain.canary.counters import Baseline, PodCounts, Reading, advance, milliseconds, part, pod_of
 from penstock.metrics.http import HttpClient
 from penstock.metrics.problems import Problem, SourceUnavailable
 from penstock.metrics.promapi import Endpoint, PrometheusApi
 from penstock.metrics.prometheus import GatewayCounts, RuntimeCounts
-from penstock.metrics.provider import TrackQuery, of_track, part, pod_of
+from penstock.metrics.provider import TrackQuery, of_track
 from penstock.metrics.scrape import Scrape
 from penstock.runtime.metrics import Metrics
 from penstock.runtime.settings import Settings

@@ -209,13 +209,18 @@ async def test_what_the_cluster_refuses_is_said(world: World, terminal: Terminal
 
 async def test_nothing_is_approved_where_nobody_asks(world: World, terminal: Terminal) -> None:
     world.operator()
-    await world.serving()
+    stable = await world.serving()
     code, _, err = await terminal("approve", "flight")
     assert (code, err) == (1, "penstock: No revision of flight is under way.\n")
     code, _, err = await terminal("get", "nothing")
     assert (code, err) == (1, f"penstock: There is no Model nothing in namespace {world.namespace}.\n")
     code, _, err = await terminal("release", "flight", "--reason", "x")
     assert (code, err) == (1, "penstock: No revision of flight is quarantined.\n")
+    code, out, _ = await terminal("evaluate", "flight")
+    assert code == 2
+    assert out.startswith(f"Evaluate revision {stable} of flight as ")
+    assert out.splitlines()[1].startswith("Refused (NoGates): ")
+    assert "The Model names no gates" in out
     code, out, _ = await terminal("get", "-o", "json")
     assert [obj["metadata"]["name"] for obj in json.loads(out)] == ["flight"]
     code, out, _ = await terminal("get")

@@ -229,3 +229,21 @@ async def test_deleted_revision_that_nobody_asks_for_is_reported_and_keeps_its_t
     await world.serves(new)
     assert await traffic(world) == {f"flight-{new}": 100}
     await world.log_is_sound()
+
+
+async def test_a_revision_of_which_nothing_is_left_is_reported_and_its_route_stays(world: World) -> None:
+    world.operator()
+    old = await world.serving()
+    (name,) = await world.names(MODELREVISIONS)
+    new = await world.edit_to_come("b", STARTING)
+    await world.reaches("Starting")
+    await world.client.delete(MODELREVISIONS, world.namespace, name)
+    await world.client.delete(DEPLOYMENTS, world.namespace, f"flight-{old}")
+    stalled = await world.says("Stalled", "True", "StateLost")
+    assert name in stalled["message"]
+    await world.says("Ready", "False", "Unavailable")
+    assert await traffic(world) == {f"flight-{old}": 100}
+    world.set_pods(new)
+    await world.serves(new)
+    assert await traffic(world) == {f"flight-{new}": 100}
+    await world.log_is_sound()

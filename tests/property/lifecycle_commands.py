@@ -73,6 +73,23 @@ def evaluates(world: World, choose: Choose) -> None:
         _act(world, ActionType.EVALUATE, choose(USERS), world.state.candidate.revision)
 
 
+def evaluates_the_stable(world: World, choose: Choose) -> None:
+    """Somebody has the gates asked about the revision that serves, also where a candidate is under way."""
+    if world.state is not None and world.state.stable is not None:
+        _act(world, ActionType.EVALUATE, choose(USERS), world.state.stable)
+
+
+def gate_answers_about_the_stable(world: World, choose: Choose) -> None:
+    """A gate says something about the revision that serves, perhaps after somebody has asked."""
+    if world.state is not None and world.state.candidate is None and choose([True, False]):
+        evaluates_the_stable(world, choose)
+        world.decide()
+    asked = world.state.evaluation if world.state is not None else None
+    if asked is not None and asked.gates:
+        verdict = choose(["Pass", "Pass", "Fail", "Inconclusive", "NoData", "NotApplicable", "Error"])
+        world.answers.setdefault(("stable", asked.revision, asked.round, choose(asked.gates)), (verdict, False, 1))
+
+
 def _act(
     world: World,
     kind: ActionType,

@@ -13,6 +13,8 @@ from tests.property.lifecycle_commands import (
     actions_are_cleaned_up,
     approves,
     evaluates,
+    evaluates_the_stable,
+    gate_answers_about_the_stable,
     people_act,
     promotes,
     rejects,
@@ -382,8 +384,14 @@ MOVES: tuple[Move, ...] = (
 )
 """What is drawn from: the ordinary way often enough that late stages are reached."""
 
-ALL_MOVES: tuple[Move, ...] = (*MOVES, *[export_falls_behind] * 2, state_is_set_back)
-"""With what can happen to the log itself."""
+ALL_MOVES: tuple[Move, ...] = (
+    *MOVES,
+    *[export_falls_behind] * 2,
+    state_is_set_back,
+    evaluates_the_stable,
+    *[gate_answers_about_the_stable] * 2,
+)
+"""With what can happen to the log itself, and what people ask about the revision that serves."""
 
 
 def heal(world: World, choose: Choose) -> None:

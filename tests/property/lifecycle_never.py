@@ -18,6 +18,7 @@ from penstock.domain.lifecycle import decide as machine
 from penstock.domain.lifecycle import replay
 from penstock.domain.lifecycle.decide import Commit
 from penstock.domain.lifecycle.observed import Observed
+from tests.property.lifecycle_never_stable import AboutStable
 from tests.property.lifecycle_settled import is_full, must, settled
 
 QUARANTINE = {"DigestMismatch", "UnsafeFormat", "GateFailed", "ShadowHarm", "CanaryHarm", "Rejected", "RolledBack"}
@@ -65,6 +66,7 @@ class Never:
     stage: Any = None
     share: int = 0
     """What a hold took."""
+    about_stable: AboutStable = field(default_factory=AboutStable)
     slow: bool = True
     """Whether the costly checks (JSON, purity) are made: on every decision, or left to other sequences."""
 
@@ -86,6 +88,7 @@ class Never:
         self._lost(old, seen, commit, event)
         self._traffic(old, new, seen, commit)
         self._promotion(old, new, seen, commit, event)
+        self.about_stable.decided(old, new, seen, commit, event)
         self._clock(old, new, seen, commit, event)
         self._way(old, new, seen, commit, event)
 

@@ -48,6 +48,13 @@ def settled(state: Checkpoint, seen: Observed, quarantined: Collection[str], ran
     if candidate is None:
         must(not waiting, "a command is carried out or refused", waiting)
         open_ = seen.suspended or full or seen.undecided
+        asked = state.evaluation
+        if asked is not None and asked.ended is None and not (seen.suspended or full):
+            known = {proof.gate for proof in asked.proofs if proof.evaluation == asked.round}
+            heard = {name for name, said in seen.gates.items() if said.verdict is not None}
+            must(heard <= known, "an answer about the stable revision is written down", heard - known)
+            late = (seen.now - asked.since).total_seconds() >= seen.limits.stage_deadline
+            must(not late and set(asked.gates) - known != set(), "an evaluation comes to an end", asked.since)
         must(open_ or (state.wanted is not None and state.wanted.spec_hash == seen.spec_hash), "the spec is followed")
         return
     share = state.weights.get(candidate.revision, 0)

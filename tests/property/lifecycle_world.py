@@ -76,6 +76,21 @@ def _gate(name: str, version: int, bar: int) -> PlannedGate:
     return PlannedGate(name=name, spec_hash=spec_hash(f"{name}/{version}"), bars={"auc:min": f"0.{bar}"})
 
 
+def _finding(gate: PlannedGate, said: tuple[str, bool, int] | None) -> GateFinding:
+    verdict, accepted, attempt = said or (None, False, 1)
+    return GateFinding(
+        gate.name,
+        gate.spec_hash or "",
+        verdict,
+        reason="GatePassed",
+        message=f"auc says {verdict}" if verdict else "its Job is running",
+        attempt=attempt,
+        numbers=({"id": "auc", "value": "0.91"},),
+        dataset_digest=spec_hash("rows"),
+        accepted=accepted,
+    )
+
+
 @dataclass
 class Pods:
     """A revision's pods."""
@@ -106,7 +121,10 @@ class World:
     reached: bool | None = None
     known: set[Any] = field(default_factory=set)
     answers: dict[Any, tuple[str, bool, int]] = field(default_factory=dict)
-    """What gates said: verdict, whether accepted, attempt; by revision, gate, version and round."""
+    """What gates said: verdict, whether accepted, attempt; by revision, gate, version and round.
+
+    About the stable revision: by the word stable, revision, round and gate.
+    """
     shadows: dict[Any, str] = field(default_factory=dict)
     findings: dict[Any, dict[str, str]] = field(default_factory=dict)
     requests: dict[Any, int] = field(default_factory=dict)
@@ -190,10 +208,11 @@ class World:
         candidate, changes = state.candidate, {}
         crashed = {}
         if candidate is None:
+            changes["gates"] = dict(self._gates_of_the_stable(state))
             young = bool(state.previous) and state.previous[0].warm_until > self.now
             if young and ("stable", state.stable, state.stable_since) in self.crashes:
                 crashed = {state.stable: "exited with 137 twice"}
-            return replace(seen, crashed=crashed)
+            return replace(seen, crashed=crashed, **changes)
         weights = frozenset(seen.route.weights.items())
         if (candidate.revision, weights) in self.known:
             changes["previewed"] = {candidate.revision: Probe(True, "preview")}
@@ -218,21 +237,12 @@ class World:
         for planned in candidate.plan.gates if candidate.plan else ():
             gate = self.gate(planned.name)
             said = self.answers.get((candidate.revision, candidate.entered, gate.spec_hash, candidate.evaluation))
-            verdict, accepted, attempt = said or (None, False, 1)
-            yield (
-                gate.name,
-                GateFinding(
-                    gate.name,
-                    gate.spec_hash or "",
-                    verdict,
-                    reason="GatePassed",
-                    message=f"auc says {verdict}",
-                    attempt=attempt,
-                    numbers=({"id": "auc", "value": "0.91"},),
-                    dataset_digest=spec_hash("rows"),
-                    accepted=accepted,
-                ),
-            )
+            yield gate.name, _finding(gate, said)
+
+    def _gates_of_the_stable(self, state: Checkpoint) -> Any:
+        asked = state.evaluation
+        for name in asked.gates if asked is not None and asked.ended is None else ():
+            yield name, _finding(self.gate(name), self.answers.get(("stable", asked.revision, asked.round, name)))
 
     def _live(self, state: Checkpoint) -> LiveView:
         candidate = state.candidate

@@ -12,7 +12,7 @@ from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.domain.approval import rules
 from penstock.domain.lifecycle import classify, evidence, people, plan
 from penstock.domain.lifecycle.stages import Event
-from penstock.domain.lifecycle.transitions import back, begin, forward, step
+from penstock.domain.lifecycle.transitions import back, begin, forward, stable, step
 from penstock.domain.lifecycle.transitions import people as commands
 from penstock.domain.lifecycle.transitions.step import Step
 from tests.property.seeded_lifecycle_planting import Seed, after, bug, of_candidate
@@ -48,6 +48,55 @@ def no_data_is_a_pass(seed: Seed) -> None:
 def failed_gate_is_noted_only(seed: Seed) -> None:
     """A failed gate does not end a candidate."""
     seed.name(forward, "FAIL", "Failed")
+
+
+@bug
+def failure_of_the_stable_takes_it_out(seed: Seed) -> None:
+    """What the stable revision fails is held against it."""
+    seed.function(
+        stable.record,
+        after(
+            stable.record,
+            lambda state, taken: (
+                replace(taken, result=taken.result.model_copy(update={"weights": {}}))
+                if taken.verdict.value == "StableFailed"
+                else taken
+            ),
+        ),
+    )
+
+
+@bug
+def failure_of_the_stable_is_not_said(seed: Seed) -> None:
+    """A gate that the stable revision fails is noted like any other."""
+    seed.name(stable, "FAIL", "Failed")
+
+
+@bug
+def stable_is_asked_for_ever(seed: Seed) -> None:
+    """A gate that never answers about the stable revision is waited for."""
+    seed.cell(Event.EVALUATION_EXPIRED)
+
+
+@bug
+def stable_is_asked_beside_a_candidate(seed: Seed) -> None:
+    """The evaluation of the stable revision goes on when another one is begun."""
+    seed.name(stable, "given_up", lambda state, *_: state.evaluation)
+
+
+@bug
+def answer_about_the_stable_is_not_kept(seed: Seed) -> None:
+    """What a gate answered about the stable revision is recorded again and again."""
+    old = stable.record
+
+    def forgets(state: Any, seen: Any) -> Any:
+        taken = old(state, seen)
+        if taken is None or taken.result.evaluation is None:
+            return taken
+        evaluation = taken.result.evaluation.model_copy(update={"proofs": [], "ended": None})
+        return replace(taken, result=taken.result.model_copy(update={"evaluation": evaluation}))
+
+    seed.function(stable.record, forgets)
 
 
 @bug

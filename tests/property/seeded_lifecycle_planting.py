@@ -12,11 +12,11 @@ from penstock.domain.approval import rules
 from penstock.domain.lifecycle import classify, evidence, people, plan
 from penstock.domain.lifecycle.matrix import MATRIX
 from penstock.domain.lifecycle.stages import Event
-from penstock.domain.lifecycle.transitions import back, begin, clock, forward, restored, step
+from penstock.domain.lifecycle.transitions import back, begin, clock, forward, restored, stable, step
 from penstock.domain.lifecycle.transitions import people as commands
 from penstock.domain.lifecycle.transitions.step import Step, ignore
 
-_MODULES = (rules, classify, evidence, people, plan, back, begin, clock, forward, restored, step, commands)
+_MODULES = (rules, classify, evidence, people, plan, back, begin, clock, forward, restored, stable, step, commands)
 
 
 class Seed:

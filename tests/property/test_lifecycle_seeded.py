@@ -38,6 +38,11 @@ QUICK = sorted(
         "old_revision_is_not_kept",
         "anything_is_a_way_back",
         "unknown_is_wanted",
+        "failure_of_the_stable_takes_it_out",
+        "failure_of_the_stable_is_not_said",
+        "stable_is_asked_for_ever",
+        "stable_is_asked_beside_a_candidate",
+        "answer_about_the_stable_is_not_kept",
     }
 )
 SAMPLE = random.Random(4).sample(QUICK, 12)

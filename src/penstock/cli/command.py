@@ -61,6 +61,8 @@ async def give(cluster: Cluster, kind: ActionType, options: argparse.Namespace, 
 async def _revision(cluster: Cluster, model: Model, kind: ActionType) -> str | None:
     """Return the revision that a command is about where none is named. Raises Trouble if there is none to be meant."""
     status = model.status
+    if kind is ActionType.EVALUATE and status.candidate is None and status.stable is not None:
+        return status.stable.revision
     if kind in _OF_THE_CANDIDATE:
         if status.candidate is None:
             raise Trouble(f"No revision of {model.metadata.name} is under way.")

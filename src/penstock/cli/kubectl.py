@@ -32,7 +32,7 @@ _COMMANDS = (
     (ActionType.PROMOTE, "promote", "skip what is left of waiting times and request counts", True),
     (ActionType.ROLLBACK, "rollback", "go back to a former stable revision", True),
     (ActionType.RETRY, "retry", "start a rejected revision again", False),
-    (ActionType.EVALUATE, "evaluate", "ask the gates again", False),
+    (ActionType.EVALUATE, "evaluate", "ask the gates about the revision under way, or else the one that serves", False),
     (ActionType.RELEASE_QUARANTINE, "release", "let a quarantined revision come back", True),
 )
 

@@ -10,6 +10,7 @@ from penstock.api.v1alpha1.model import Model
 from penstock.api.v1alpha1.modelstatus import (
     AnalysisStatus,
     CandidateRevision,
+    GateStatus,
     ModelStatus,
     Role,
     ServedRevision,
@@ -50,7 +51,12 @@ def draw(model: Model, pods: Sequence[Json] | None) -> Node:
         top.add("the operator has not looked at the present spec yet; what follows is about an older one")
     shown = {status.stable.revision} if status.stable else set()
     if status.stable is not None:
-        _pods(top.add(_served("stable", status.stable, status)), pods, status.stable.revision)
+        serving = top.add(_served("stable", status.stable, status))
+        if status.stable.evaluated is not None:
+            serving.add(f"its gates were asked {moment(status.stable.evaluated)}")
+        for gate in status.stable.gates:
+            serving.add(_gate_line(gate))
+        _pods(serving, pods, status.stable.revision)
     if status.candidate is not None:
         shown.add(status.candidate.revision)
         _candidate(top, status, status.candidate, pods)
@@ -91,13 +97,17 @@ def analysis_line(item: AnalysisStatus) -> str:
 def evidence_lines(status: ModelStatus, candidate: CandidateRevision) -> Iterator[str]:
     """Yield what is known about a candidate: gates, shadow, comparisons."""
     for gate in candidate.gates:
-        yield f"gate {gate.name}: {gate.verdict}{f': {gate.message}' if gate.message else ''}"
+        yield _gate_line(gate)
     if status.shadow is not None:
         shadow = status.shadow
         excess = f", excess {shadow.excess}" if shadow.excess is not None else ""
         yield f"shadow: {shadow.verdict}, {shadow.disagreements} of {shadow.pairs} answers differ{excess}"
     for item in status.analysis:
         yield analysis_line(item)
+
+
+def _gate_line(gate: GateStatus) -> str:
+    return f"gate {gate.name}: {gate.verdict}{f': {gate.message}' if gate.message else ''}"
 
 
 def rows(models: Iterable[Model], *, everywhere: bool) -> tuple[list[str], list[list[str]]]:

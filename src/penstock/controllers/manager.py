@@ -286,6 +286,7 @@ class Manager:
             group.create_task(self._prune_after_relists())
             group.create_task(self._guard.run())
             group.create_task(self._recall.run())
+            group.create_task(memory.give_back_after_bursts(self._is_busy))
             for work in self._work:
                 group.create_task(work.run())
 
@@ -300,6 +301,9 @@ class Manager:
             await reflector.refresh(FRESH_SECONDS)
         for reader in self._readers:  # last: what they name must be there before they are looked at
             await reader.read()
+
+    def _is_busy(self) -> bool:
+        return any(work.queue.depth or work.queue.longest_running for work in self._work)
 
     async def _prune_after_relists(self) -> None:
         """Find out what is gone whenever kopf has listed its kinds anew."""

@@ -7,12 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from penstock.domain.canary.counters import PodCounts, Reading
+from penstock.domain.canary.counters import PodCounts, Reading, part
 from penstock.metrics import runtime
 from penstock.metrics.problems import Problem, SourceUnavailable
 from penstock.metrics.promapi import PrometheusApi, Series
 from penstock.metrics.promql import escaped, literal
-from penstock.metrics.provider import TrackQuery, part
+from penstock.metrics.provider import TrackQuery
 from penstock.metrics.samples import count_of, moment_of
 
 ERRORS = "envoy_cluster_endpoint_rq_error"

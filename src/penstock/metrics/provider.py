@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from penstock.domain.canary.counters import Reading
+from penstock.domain.canary.counters import Reading, pod_of
 
 RUNTIME_METRICS_PORT = 9090
-_SEPARATOR = "@"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +43,10 @@ class MetricProvider(Protocol):
     async def read(self, query: TrackQuery) -> Reading:
         """Return the counts of the pods that have any; a pod without is absent, never zero.
 
-        A pod may have several keys (see `part`): one for each proxy that counts its requests. They are
-        counters of their own that begin anew on their own, and the pod's counts are their sum.
+        A pod may have several keys (`domain.canary.counters.part`): one for each proxy that counts its requests. They
+        are counters of their own that begin anew on their own, and the pod's counts are their sum.
         `at` is when the newest of them was taken. Raises SourceUnavailable if no pod has any.
         """
-
-
-def part(pod: str, counter: str) -> str:
-    """Return the key of what `counter`, such as one of several proxies, counted of a pod."""
-    return f"{pod}{_SEPARATOR}{counter}"
-
-
-def pod_of(key: str) -> str:
-    """Return the pod that a key of a Reading is about; a pod's name has no @."""
-    return key.partition(_SEPARATOR)[0]
 
 
 def of_track(reading: Reading, pods: Collection[str]) -> Reading:

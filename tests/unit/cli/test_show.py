@@ -49,6 +49,20 @@ def test_tree_says_what_is_not_as_it_should_be() -> None:
     assert drawn[-1] == "└─ pods: not shown, since you may not list them here"
 
 
+def test_what_gates_say_of_the_stable_revision_is_shown() -> None:
+    gates = [{"name": "holdout", "verdict": "Fail", "message": "roc_auc 0.6"}, {"name": "slices", "verdict": "Pass"}]
+    stable = {"revision": OLD, "digest": DIGEST, "evaluated": "2026-03-01T12:00:00Z", "gates": gates}
+    drawn = text.lines(tree.draw(model({"stable": stable}), [pod("old-1", OLD, **READY)]))
+    assert drawn[-4:] == [
+        "   ├─ its gates were asked 2026-03-01 12:00:00Z",
+        "   ├─ gate holdout: Fail: roc_auc 0.6",
+        "   ├─ gate slices: Pass",
+        "   └─ pod old-1: ready",
+    ]
+    said = list(why.explain(model({"stable": stable}), []))
+    assert said[1:2] == ["Gate holdout says Fail of it: roc_auc 0.6"]
+
+
 def test_what_a_stranger_wrote_does_not_steer_the_terminal() -> None:
     odd = model({}, condition("SpecServed", "False", "RolledBack", "\x1b[2J\nrm"))
     assert all(line.isprintable() for line in text.lines(tree.draw(odd, [])))

@@ -26,9 +26,10 @@ from tests.unit.controllers.gates_given import (
     order,
     pod,
     proof,
+    task_of,
     told,
 )
-from tests.unit.domain.gates_given import CHAMPION, DIGEST, OTHER, metric, result
+from tests.unit.domain.gates_given import CHAMPION, DIGEST, OTHER, REVISION, metric, result
 
 
 class TestView:
@@ -123,6 +124,24 @@ class TestView:
         mine = proof(before, evaluation=2).model_copy(update={"attempt": 2})
         settled = await world.look(proofs=[proof(before), mine], round=2)
         assert (settled.apply, settled.views[0].attempt) == ((), 2)
+
+    async def test_the_stable_revision_is_asked_without_a_champion(self) -> None:
+        world = World(gate(metrics=[{"name": "roc_auc", "min": "0.72", "versusChampion": {"maxRegression": "0.01"}}]))
+        about = {"champion": None, "itself": True, "round": 7}
+        ordered = await world.look(**about)
+        task = task_of(ordered.apply[0])
+        assert (task.revision, task.champion_url, task.champion_revision) == (REVISION, None, None)
+        world.runs(ordered.apply[0], told(GOOD), conditions=COMPLETE)
+        [view] = (await world.look(**about)).views
+        assert view.verdict is Verdict.PASS
+        assert {item["id"]: item.get("reason") for item in view.numbers} == {
+            "roc_auc": None,
+            "roc_auc/champion": "IsChampion",
+        }
+        assert view.expected_disagreement is None
+        # For a candidate that is compared with a champion the same Job is no answer.
+        [other] = (await world.look()).views
+        assert (other.verdict, other.running, other.attempt) == (None, True, 2)
 
     async def test_rows_that_the_revision_was_trained_on_are_refused_without_a_job(self) -> None:
         looked = await World().look(training_digests={DIGEST})

@@ -11,9 +11,9 @@ from typing import Any
 from penstock.api.v1alpha1.analysis import Analysis
 from penstock.controllers.model import measures
 from penstock.domain.canary import analysis as canary
-from penstock.domain.canary.counters import PodCounts, Reading
+from penstock.domain.canary.counters import PodCounts, Reading, part
 from penstock.metrics.problems import Problem, SourceUnavailable
-from penstock.metrics.provider import of_track, part
+from penstock.metrics.provider import of_track
 from penstock.stats.sequential.project import streams
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

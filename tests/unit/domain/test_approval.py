@@ -77,6 +77,8 @@ ACCEPTED = [
     (command("Promote"), replace(UNDER_WAY, verdicts={"holdout": "Pass", "versus": "NotApplicable"})),
     (command("Promote", bypass=True), replace(UNDER_WAY, verdicts={"errors": "NoData", "fair": "Inconclusive"})),
     (command("Evaluate"), UNDER_WAY),
+    (command("Evaluate", A), replace(AT_REST, gates=("holdout",))),
+    (command("Evaluate", A, sequence=3), replace(AT_REST, gates=("holdout",))),
     (command("Retry", D), AT_REST),
     (command("Rollback", C), UNDER_WAY),
     (command("Rollback", None), UNDER_WAY),
@@ -106,7 +108,12 @@ REFUSED = [
         ("GoingBack", command(kind), replace(UNDER_WAY, stage=Stage.ROLLING_BACK))
         for kind in ("Approve", "Reject", "Promote", "Evaluate")
     ),
-    ("WrongRevision", command("Evaluate", A), UNDER_WAY),
+    ("CandidateUnderWay", command("Evaluate", A), UNDER_WAY),
+    ("WrongRevision", command("Evaluate", A), replace(UNDER_WAY, evaluates_stable=False)),
+    ("NoCandidate", command("Evaluate", A), replace(AT_REST, gates=("holdout",), evaluates_stable=False)),
+    ("NoCandidate", command("Evaluate", C), replace(AT_REST, gates=("holdout",))),
+    ("NoGates", command("Evaluate", A), AT_REST),
+    ("Stale", command("Evaluate", A, sequence=2), replace(AT_REST, gates=("holdout",))),
     ("NotAwaitingApproval", command("Approve"), UNDER_WAY),
     ("EvidenceChanged", command("Approve", evidence_digest=OTHER), AWAITING),
     ("EvidenceChanged", command("Reject", evidence_digest=OTHER), AWAITING),

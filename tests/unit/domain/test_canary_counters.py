@@ -4,7 +4,16 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from penstock.domain.canary.counters import REMEMBERED_SECONDS, Baseline, Values, advance, milliseconds
+from penstock.domain.canary.counters import (
+    REMEMBERED_SECONDS,
+    Baseline,
+    Values,
+    advance,
+    milliseconds,
+    part,
+    per_pod,
+    pod_key,
+)
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 BEFORE = START - timedelta(days=1)
@@ -115,3 +124,18 @@ def test_time_between_readings_tells_a_gap() -> None:
 def test_sums_of_a_mean_may_go_down_but_their_count_not() -> None:
     assert counted((0, {"a": (None, (10, 5.5))}), (5, {"a": (None, (12, 4.0))}))[1] == (2, -1.5)
     assert counted((0, {"a": (None, (10, 5.5))}), (5, {"a": (None, (3, 9.0))}))[1] == (3, 9.0)
+
+
+def test_what_two_proxies_counted_of_a_pod_is_put_together_behind_their_restarts() -> None:
+    one, other, alone = part("a", "envoy-1"), part("a", "envoy-2"), part("b", "envoy-2")
+    first = {one: (None, (100, 7)), other: (None, (50, 1)), alone: (None, (9, 9))}
+    # The first proxy has begun anew, the other has not: their sum, 70, is less than before.
+    second = {one: (None, (10, 2)), other: (None, (60, 1)), alone: (None, (10, 9))}
+    baseline, _ = advance(Baseline(milliseconds(START)), at(0), first)
+    baseline, seen = advance(baseline, at(5), second)
+    together = per_pod(seen, second)
+    assert together.pods == {pod_key("a"): (20, 2), pod_key("b"): (1, 0)}
+    assert (together.seconds, together.summed(2)) == (5.0, seen.summed(2))
+    # A proxy that is not seen is missing on its own.
+    _, seen = advance(baseline, at(10), {other: (None, (61, 1))})
+    assert per_pod(seen, {other: ()}).pods == {pod_key("a"): (1, 0)}

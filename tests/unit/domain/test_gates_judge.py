@@ -31,6 +31,7 @@ NO_DATA, NOT_APPLICABLE, ERROR = Verdict.NO_DATA, Verdict.NOT_APPLICABLE, Verdic
 AUC = {"name": "roc_auc", "min": "0.72"}
 LOSS = {"name": "log_loss", "max": "0.5"}
 FAIR = {"protected": ["origin"], "metrics": [{"name": "equalized_odds_difference", "max": "0.1"}]}
+ITSELF = replace(FIRST, itself=True)
 VERSUS = {"name": "roc_auc", "versusChampion": {"maxRegression": "0.01", "absoluteMin": "0.70"}}
 
 
@@ -205,6 +206,20 @@ class TestChampion:
         assert found.verdict is PASS
         assert said(found, "roc_auc/champion").verdict is NOT_APPLICABLE
         assert judge(gate(VERSUS), result(metric(0.60, 0.65)), FIRST).verdict is FAIL
+
+    def test_the_champion_itself_is_held_to_its_absolute_bars(self) -> None:
+        alone = {"name": "roc_auc", "min": "0.72", "versusChampion": {"maxRegression": "0.01"}}
+        found = judge(gate(alone), result(metric(0.73, 0.75), champion_answered=None), ITSELF)
+        assert found.verdict is PASS
+        left_out = said(found, "roc_auc/champion")
+        assert (left_out.verdict, left_out.reason) == (NOT_APPLICABLE, "IsChampion")
+        assert judge(gate(VERSUS), result(metric(0.60, 0.65)), ITSELF).verdict is FAIL
+
+    def test_nothing_but_a_comparison_says_nothing_about_the_champion(self) -> None:
+        versus = {"name": "roc_auc", "versusChampion": {"maxRegression": "0.01"}}
+        found = judge(gate(versus), result(metric(0.1, 0.2)), ITSELF)
+        assert (found.verdict, found.reason) == (NOT_APPLICABLE, "IsChampion")
+        assert found.message.startswith("it asks for nothing but a comparison with the stable revision, which this is")
 
 
 class TestSlices:

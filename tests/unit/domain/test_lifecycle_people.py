@@ -196,10 +196,10 @@ def test_what_does_not_run_yet_is_neither_promoted_nor_evaluated(stage: Stage) -
     assert case.act("Evaluate") == ["Refuse"]
 
 
-def test_evaluate_is_about_the_candidate_only() -> None:
+def test_beside_a_candidate_evaluate_is_about_that_one_only() -> None:
     case = at(Stage.CANARY)
     assert case.act("Evaluate", revision=A) == ["Refuse"]
-    assert refused(case) == "WrongRevision"
+    assert refused(case) == "CandidateUnderWay"
 
 
 def rejected(reason: str) -> Case:

@@ -10,13 +10,14 @@ import pytest
 from aiohttp import web
 
 from penstock.api.v1alpha1 import MetricSource
+from penstock.domain.canary.counters import part, pod_of
 from penstock.metrics import runtime, scrape
 from penstock.metrics.factory import Counters, SourceFactory
 from penstock.metrics.http import HttpClient, Request
 from penstock.metrics.problems import Problem, SourceUnavailable
 from penstock.metrics.promapi import Endpoint, PrometheusApi
 from penstock.metrics.prometheus import GatewayCounts, RuntimeCounts
-from penstock.metrics.provider import TrackQuery, part, pod_of
+from penstock.metrics.provider import TrackQuery
 from penstock.metrics.samples import count_of
 from penstock.metrics.scrape import Scrape
 from tests.support.prometheus import Exporter, free_port

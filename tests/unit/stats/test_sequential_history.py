@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from penstock.domain.canary.analysis import Analysis, Kind
+from penstock.domain.canary.counters import PodCounts, Reading, part
 from penstock.stats.sequential.dispersion import PESSIMISTIC, split
 from penstock.stats.sequential.history import History
 from tests.unit.stats.canary_traffic import Pod, at, reading
@@ -50,6 +51,38 @@ def test_the_size_of_bursts_is_found(pods: int, burst: int) -> None:
     factor, measured = fed(pods=pods, burst=burst).dispersion("errors")
     assert measured
     assert burst * 0.8 <= factor <= burst * 1.5
+
+
+def behind_two_proxies(*, pods: int, burst: int, restarts: bool) -> History:
+    """The history of pods whose requests two proxies share and count, with the one clump as with the other."""
+    random = np.random.default_rng(pods * 100 + burst)
+    history = History.begin(ANALYSES[:1])
+    running = {part(f"pod-{pod}", f"envoy-{proxy}"): Pod(started_at=None) for pod in range(pods) for proxy in range(2)}
+    for look in range(7200 // 5):
+        for pod in range(pods):
+            n, bursts = int(random.poisson(250 / pods)), int(random.poisson(250 / pods * 0.01 / burst))
+            total, errors = n + bursts * burst, bursts * burst
+            half, bad = int(random.binomial(n, 0.5)), int(random.binomial(errors, 0.5))
+            running[part(f"pod-{pod}", "envoy-0")].serve(half + bad, bad)
+            running[part(f"pod-{pod}", "envoy-1")].serve(total - half - bad, errors - bad)
+        if restarts and look % 40 == 39:
+            for pod in range(pods):
+                running[part(f"pod-{pod}", "envoy-1")] = Pod(started_at=None)
+        counts = {key: PodCounts(None, pod.errors, pod.total) for key, pod in running.items()}
+        history = history.observe(Reading(at(look * 5), counts), at(look * 5))
+    return history
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("pods", [1, 3])
+def test_a_pod_is_one_however_many_proxies_count_it(pods: int, restarts: bool) -> None:
+    history = behind_two_proxies(pods=pods, burst=8, restarts=restarts)
+    factor, measured = history.dispersion("errors")
+    assert measured
+    assert 6.4 <= factor <= 12, "as large as the bursts"
+    stream = history.streams["errors"]
+    assert (stream.alone > 0) is (pods == 1)
+    assert behind_two_proxies(pods=pods, burst=1, restarts=restarts).dispersion("errors") == (1.0, True)
 
 
 def test_outages_of_all_pods_are_no_bursts() -> None:

@@ -150,6 +150,26 @@ class CandidateState(ApiType):
     """The running state of the canary's tests at this decision."""
 
 
+class StableEvaluation(ApiType):
+    """The last time that a person had the gates asked about the stable revision; it moves no traffic.
+
+    What they say is no evidence for a candidate: bars against the champion are left out.
+    """
+
+    revision: Revision
+    round: Annotated[int, Field(ge=1)]
+    """The number of the decision that ordered it: results of another round do not count."""
+    since: Timestamp
+    gates: list[ObjectName]
+    """The gates that are asked."""
+    proofs: list[Proof] = Field(default_factory=list)
+    """What they answered, in earlier rounds too; the numbers are in the record of each answer."""
+    ended: Timestamp | None = None
+    """When the last answer came, or it was given up; absent while gates are asked."""
+    message: Message = ""
+    """Why it was given up."""
+
+
 class RejectedRevision(ApiType):
     """A revision that was refused, and whether it needs a named release to come back."""
 
@@ -177,6 +197,8 @@ class Checkpoint(ApiType):
     rejected: list[RejectedRevision] = Field(default_factory=list)
     proofs: list[Proof] = Field(default_factory=list)
     """The newest results of gates, without their numbers, to be used again where nothing changed."""
+    evaluation: StableEvaluation | None = None
+    """What the gates say about the stable revision, once somebody had them asked."""
     handled: list[Uid] = Field(default_factory=list)
     """The uids of the ModelActions that were dealt with and still exist."""
     history: list[HistoryEntry] = Field(default_factory=list)

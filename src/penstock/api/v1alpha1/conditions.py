@@ -268,9 +268,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.VALIDATION_ERROR: "The validation of {subject} ended without a result; see the logs of its Job",
     Reason.EVALUATING: "{subject} is being evaluated by its gates",
     Reason.GATE_READY: "{subject} can be used",
-    Reason.GATE_MISSING: (
-        "{subject} waits for an EvaluationGate that does not exist; create it or correct spec.rollout.gates"
-    ),
+    Reason.GATE_MISSING: "{subject} does not exist; create it or correct spec.rollout.gates",
     Reason.GATE_PASSED: "{subject} met what its gate demands",
     Reason.GATE_FAILED: "{subject} does not meet what a gate demands; see the numbers, train it again and push it",
     Reason.GATE_INCONCLUSIVE: (

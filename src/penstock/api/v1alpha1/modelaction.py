@@ -85,7 +85,7 @@ class ModelActionSpec(ApiType):
     action: ActionType
     """What is asked for."""
     revision: Revision | None = None
-    """The revision: the candidate or, for Rollback, where to go back to; the previous stable one if absent there."""
+    """The candidate, for Evaluate also the stable one, for Rollback where to go back to: if absent, the one before."""
     evidence_digest: Hash | None = None
     """The digest of the evidence that was looked at: without it nobody could say what was approved."""
     sequence: Sequence | None = None

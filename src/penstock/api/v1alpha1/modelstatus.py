@@ -99,7 +99,7 @@ class ServedRevision(ApiType):
 
 
 class GateStatus(ApiType):
-    """What a gate says about the candidate."""
+    """What a gate says about a revision."""
 
     name: ObjectName
     """The EvaluationGate."""
@@ -149,6 +149,17 @@ class ShadowStatus(ApiType):
     """How much larger the fraction is than expected."""
     verdict: CamelCaseWord
     """Pass, Fail, Inconclusive or NoData."""
+
+
+class StableRevision(ServedRevision):
+    """The revision that serves."""
+
+    evaluated: Timestamp | None = None
+    """When somebody last had the gates asked about it, by the action Evaluate."""
+    gates: Annotated[list[GateStatus], Field(max_length=8, json_schema_extra=list_map("name"))] = Field(
+        default_factory=list
+    )
+    """What they said then, by absolute bars only; its traffic stays whatever they say."""
 
 
 class CandidateRevision(ServedRevision):
@@ -228,7 +239,7 @@ class ModelStatus(ApiType):
     """The hash of the newest DecisionRecord."""
     wanted: Wanted | None = None
     """The revision that should serve, and who asked for it."""
-    stable: ServedRevision | None = None
+    stable: StableRevision | None = None
     """The revision that serves."""
     candidate: CandidateRevision | None = None
     """The revision on its way to serving."""

@@ -1,4 +1,4 @@
-"""What the Model controller asks about the gates of a candidate: what each says, and which Jobs that needs."""
+"""What the Model controller asks about the gates of a revision: what each says, and which Jobs that needs."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ Json = dict[str, Any]
 class Ask:
     """What the Model controller wants to know.
 
-    `champion`: the stable revision, None for a first one only. `gates`: the names in the plan. `proofs`: all that the
-    log still says about gates of this Model: what may be used again is, and the Jobs behind them may go. `round`: how
-    often the gates were asked for; from the second on (the action Evaluate) only proofs of that round are used.
-    `training_digests`: the datasets that the candidate's lineage names.
+    `candidate`: the revision that is asked; with `itself` the stable one, which is compared with nothing. `champion`:
+    the stable revision, None for a first one. `gates`: the names in the plan. `proofs`: all that the log still says
+    about gates of this Model: what may be used again is, and the Jobs behind them may go. `round`: names the asking;
+    of any but the first (the action Evaluate) only proofs of that round are used. `training_digests`: the datasets
+    that the revision's lineage names.
     """
 
     namespace: str
@@ -52,6 +53,7 @@ class Ask:
     proofs: Sequence[Proof] = ()
     training_digests: Collection[str] = frozenset()
     round: int = 1
+    itself: bool = False
 
     def about(self, gate: str) -> list[Proof]:
         """Return what the log says about a gate and the candidate."""
@@ -91,7 +93,7 @@ class _Ready:
 
 
 class Evaluations:
-    """Looks at the gates of a candidate. Writes nothing itself."""
+    """Looks at the gates of a revision. Writes nothing itself."""
 
     def __init__(self, client: KubeClient, cache: Cache, config: OperatorConfig) -> None:
         self._client = client
@@ -121,7 +123,7 @@ class Evaluations:
         return Looked(tuple(views), tuple(apply), tuple(delete))
 
     def leftovers(self, model_uid: str) -> list[Json]:
-        """Return every evaluation Job of a Model: when no candidate is being evaluated, all of them may go."""
+        """Return every evaluation Job of a Model: when no revision is being evaluated, all of them may go."""
         return [job for job in self._jobs(model_uid) if outcomes.noted(job) is not None]
 
     def _one(self, ask: Ask, name: str, mine: Sequence[_Seen], now: datetime) -> tuple[GateView, jobs.Order | None]:
@@ -161,7 +163,7 @@ class Evaluations:
     def _ready(self, namespace: str, name: str) -> _Ready | GateView:
         obj = self._cache.get(EVALUATIONGATES, namespace, name)
         if obj is None or obj["metadata"].get("deletionTimestamp"):
-            return _waits(GateView(name, present=False, valid=False), Reason.GATE_MISSING, name)
+            return _waits(GateView(name, present=False, valid=False), Reason.GATE_MISSING)
         try:
             gate = EvaluationGate.model_validate(obj)
         except ValidationError as problem:
@@ -211,6 +213,7 @@ def _asked(ask: Ask, rows: Rows) -> Asked:
         champion=champion.revision if champion else None,
         champion_runtime=champion.runtime if champion else ask.candidate.runtime,
         training_digests=ask.training_digests,
+        itself=ask.itself,
     )
 
 
@@ -310,9 +313,9 @@ def _expected(result: GateResult, asked: Asked) -> Mapping[str, str | int] | Non
     return expected
 
 
-def _waits(view: GateView, reason: Reason, detail: str) -> GateView:
+def _waits(view: GateView, reason: Reason, detail: str = "") -> GateView:
     subject = f"EvaluationGate {view.name}"
-    return replace(view, reason=reason.value, waiting=describe(reason, subject=subject, detail=detail))
+    return replace(view, reason=reason.value, waiting=describe(reason, subject=subject, detail=detail or None))
 
 
 def _running(attempt: int, waiting: str) -> str:

@@ -1,16 +1,26 @@
-"""What status shows of the candidate: stage, gates, comparison, approvals. Numbers are text, rounded for people."""
+"""What status shows of both revisions: stage, gates, comparison, approvals. Numbers are text, rounded for people."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from penstock.api.v1alpha1.checkpoint import CandidateState, Checkpoint
+from penstock.api.v1alpha1.checkpoint import Checkpoint, StableEvaluation
 from penstock.api.v1alpha1.fields import MESSAGE_LIMIT
-from penstock.api.v1alpha1.modelstatus import AnalysisStatus, CandidateRevision, GateStatus, ShadowStatus, Stage
+from penstock.api.v1alpha1.modelstatus import (
+    AnalysisStatus,
+    CandidateRevision,
+    GateStatus,
+    ServedRevision,
+    ShadowStatus,
+    StableRevision,
+    Stage,
+)
 from penstock.controllers.model import waits
 from penstock.controllers.model.scope import Scope
 from penstock.domain.lifecycle.classify import approval_deadline, deadline_of
 from penstock.domain.lifecycle.plan import proof_of
+from penstock.domain.lifecycle.transitions import stable as stable_gates
+from penstock.domain.lifecycle.transitions.forward import news
 
 DIGITS = 3
 
@@ -45,8 +55,17 @@ def show(scope: Scope, state: Checkpoint) -> CandidateRevision | None:
         eta=waits.eta(scope, state),
         evidence_digest=candidate.evidence if asked else None,
         approvals=[item.user for item in candidate.approvals],
-        gates=_gates(scope, candidate),
+        gates=_gates(scope, state),
     )
+
+
+def stable(scope: Scope, state: Checkpoint, served: ServedRevision | None) -> StableRevision | None:
+    """Return what is shown of the stable revision: its pods, and what its gates say once somebody had them asked."""
+    if served is None:
+        return None
+    asked = state.evaluation
+    gates = [_gate_of_the_stable(scope, asked, name) for name in asked.gates] if asked is not None else []
+    return StableRevision(**served.model_dump(), evaluated=asked.since if asked is not None else None, gates=gates)
 
 
 def analyses(scope: Scope) -> list[AnalysisStatus]:
@@ -111,20 +130,35 @@ def _deadline(scope: Scope, state: Checkpoint) -> Any:
     return deadline_of(state, scope.seen)
 
 
-def _gates(scope: Scope, candidate: CandidateState) -> list[GateStatus]:
+def _gates(scope: Scope, state: Checkpoint) -> list[GateStatus]:
+    candidate = state.candidate
+    if candidate is None or candidate.plan is None or candidate.cites:
+        return []
+    # What a Model that stands still may not write down yet is known all the same.
+    heard = {finding.name: finding for finding in news(state, scope.seen)}
     found = []
-    for gate in candidate.plan.gates if candidate.plan and not candidate.cites else []:
-        proof = proof_of(candidate, gate.name)
-        if proof is not None:
-            said = GateStatus(
-                name=gate.name, verdict=proof.verdict, message=proof.message, report_digest=proof.report_digest
-            )
-        else:
-            said = GateStatus(
-                name=gate.name, verdict="Pending", message=_short(scope.gathered.waiting.get(gate.name)) or ""
-            )
-        found.append(said)
+    for gate in candidate.plan.gates:
+        told = heard.get(gate.name) or proof_of(candidate, gate.name)
+        if told is None or told.verdict is None:
+            found.append(_pending(scope, gate.name))
+            continue
+        message, report = _short(told.message) or "", told.report_digest
+        found.append(GateStatus(name=gate.name, verdict=told.verdict, message=message, report_digest=report))
     return found
+
+
+def _gate_of_the_stable(scope: Scope, asked: StableEvaluation, name: str) -> GateStatus:
+    proof = next((item for item in stable_gates.of_round(asked) if item.gate == name), None)
+    if proof is not None:
+        message = proof.message
+        return GateStatus(name=name, verdict=proof.verdict, message=message, report_digest=proof.report_digest)
+    if asked.ended is not None:
+        return GateStatus(name=name, verdict="NoData", message=_short(asked.message) or "")
+    return _pending(scope, name)
+
+
+def _pending(scope: Scope, gate: str) -> GateStatus:
+    return GateStatus(name=gate, verdict="Pending", message=_short(scope.gathered.waiting.get(gate)) or "")
 
 
 def _short(text: str | None) -> str | None:

@@ -57,7 +57,7 @@ AGAIN_SECONDS = 0.2
 BEHIND_SECONDS = 1.0
 ASKING_SECONDS = 1.0
 BLOCKED_SECONDS = 5.0
-_WARNINGS = frozenset({Verdict.REJECT, Verdict.ROLL_BACK, Verdict.ROLLED_BACK})
+_WARNINGS = frozenset({Verdict.REJECT, Verdict.ROLL_BACK, Verdict.ROLLED_BACK, Verdict.STABLE_FAILED})
 
 
 def utc_now() -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from penstock.api.v1alpha1.base import API_VERSION
@@ -137,6 +138,8 @@ class Effects:
         if selected in revisions:
             yield SERVICES, children.model_service(model, selected, children.server_port(revisions[selected]))
         known = {*revisions, *scope.target.services}
+        if not known >= {*wanted.weights, *wanted.mirror, *([wanted.preview] if wanted.preview else [])}:
+            return  # nothing is left of one of them: its route stays as it is
         services = {revision: names.workload_name(model, revision) for revision in known}
         target = Target(scope.identity.namespace, model, scope.target.prefix, scope.target.hostnames, services, port)
         preview = None
@@ -219,7 +222,8 @@ class Effects:
         """Delete pods and Services of revisions that are not wanted and that no live route names."""
         keep = {workload.revision for workload in wanted.workloads} | set(scope.seen.route.weights)
         keep |= set(scope.seen.route.mirror)
-        routed = scope.router.route(scope.target, wanted.weights)
+        services = {revision: names.workload_name(scope.identity.name, revision) for revision in wanted.weights}
+        routed = scope.router.route(replace(scope.target, services=services), wanted.weights)
         for kind, child in scope.children:
             meta = child["metadata"]
             revision = meta.get("labels", {}).get(names.REVISION_LABEL)

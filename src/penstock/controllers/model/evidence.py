@@ -1,4 +1,4 @@
-"""Finds out what is known about a candidate: its gates, its live traffic, and what people said."""
+"""Finds out what is known about a candidate, or about the stable revision: gates, live traffic, what people said."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from penstock.api.v1alpha1.checkpoint import CandidateState, Checkpoint, Plan
+from penstock.api.v1alpha1.checkpoint import Checkpoint, Plan
 from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.controllers.config import OperatorConfig
-from penstock.controllers.gates.view import Ask, Evaluations, Looked
+from penstock.controllers.gates.view import Ask, Evaluations
 from penstock.controllers.model.commands import Commands
 from penstock.controllers.model.gathered import Gathered
 from penstock.controllers.model.live import Live
@@ -21,6 +21,7 @@ from penstock.domain.gates.verdict import Verdict
 from penstock.domain.gates.view import GateView
 from penstock.domain.lifecycle.observed import GateFinding
 from penstock.domain.lifecycle.plan import missing_gates
+from penstock.domain.lifecycle.transitions import stable
 from penstock.kube.cache import Cache
 from penstock.kube.client import KubeClient
 
@@ -48,7 +49,7 @@ class Evidence:
         self._shadows = shadows
 
     async def look(self, scope: Scope, state: Checkpoint, now: datetime) -> Gathered:
-        """Return everything that is known about the candidate, and the Jobs that finding out more takes."""
+        """Return everything that is known, and the Jobs that finding out more takes."""
         actions = self._commands.about(scope.identity)
         found = self._live.look(scope, state, now)
         compared = self._shadows.look(scope, state, now)
@@ -62,14 +63,17 @@ class Evidence:
             actions=tuple(action for action in actions if action.uid not in state.handled),
             existing=tuple(action.uid for action in actions),
         )
-        looked = await self._gates(scope, state, now)
-        if looked is None:
+        ask = _about_the_candidate(scope, state) or _about_the_stable(scope, state)
+        if ask is None:
             return replace(found, gone=(*found.gone, *self._evaluations.leftovers(scope.identity.uid)))
+        looked = await self._evaluations.look(ask, now)
         views = {view.name: view for view in looked.views}
-        again = min((moment for moment in (found.again, looked.again) if moment is not None), default=None)
+        moments = (found.again, looked.again, stable.due(state, scope.seen))
+        again = min((moment for moment in moments if moment is not None), default=None)
+        found_out = {name: _finding(view, errors=ask.itself) for name, view in views.items()}
         return replace(
             found,
-            gates={name: finding for name, view in views.items() if (finding := _finding(view)) is not None},
+            gates={name: finding for name, finding in found_out.items() if finding is not None},
             waiting={name: view.waiting for name, view in views.items() if view.waiting},
             again=again,
             jobs=(*found.jobs, *looked.apply),
@@ -81,25 +85,45 @@ class Evidence:
         self._live.forget(key)
         self._shadows.forget(key)
 
-    async def _gates(self, scope: Scope, state: Checkpoint, now: datetime) -> Looked | None:
-        candidate = state.candidate
-        if candidate is None or candidate.plan is None or candidate.stage not in _WITH_GATES:
-            return None
-        spec = scope.revisions.get(candidate.revision)
-        if not candidate.plan.gates or candidate.cites or spec is None:
-            return None
-        ask = Ask(
-            namespace=scope.identity.namespace,
-            model=scope.identity.name,
-            model_uid=scope.identity.uid,
-            candidate=spec,
-            champion=scope.revisions.get(state.stable) if state.stable else None,
-            gates=_asked(candidate.plan, scope.seen.plan, missing_gates(candidate)),
-            proofs=[*candidate.proofs, *state.proofs],
-            training_digests=training_digests(scope, candidate),
-            round=candidate.evaluation,
-        )
-        return await self._evaluations.look(ask, now)
+
+def _about_the_candidate(scope: Scope, state: Checkpoint) -> Ask | None:
+    candidate = state.candidate
+    if candidate is None or candidate.plan is None or candidate.stage not in _WITH_GATES:
+        return None
+    spec = scope.revisions.get(candidate.revision)
+    if not candidate.plan.gates or candidate.cites or spec is None:
+        return None
+    return Ask(
+        namespace=scope.identity.namespace,
+        model=scope.identity.name,
+        model_uid=scope.identity.uid,
+        candidate=spec,
+        champion=scope.revisions.get(state.stable) if state.stable else None,
+        gates=_asked(candidate.plan, scope.seen.plan, missing_gates(candidate)),
+        proofs=[*candidate.proofs, *state.proofs],
+        training_digests=training_digests(scope, candidate.revision),
+        round=candidate.evaluation,
+    )
+
+
+def _about_the_stable(scope: Scope, state: Checkpoint) -> Ask | None:
+    evaluation = stable.running(state)
+    spec = scope.revisions.get(evaluation.revision) if evaluation is not None else None
+    if evaluation is None or spec is None:
+        return None
+    return Ask(
+        namespace=scope.identity.namespace,
+        model=scope.identity.name,
+        model_uid=scope.identity.uid,
+        candidate=spec,
+        champion=None,
+        gates=stable.unanswered(evaluation),
+        # What it was promoted with is no result of now, but no attempt has its number again.
+        proofs=[*state.proofs, *evaluation.proofs],
+        training_digests=training_digests(scope, evaluation.revision),
+        round=evaluation.round,
+        itself=True,
+    )
 
 
 def _asked(plan: Plan, live: Plan, lacking: Collection[str]) -> list[str]:
@@ -108,20 +132,24 @@ def _asked(plan: Plan, live: Plan, lacking: Collection[str]) -> list[str]:
     return [gate.name for gate in plan.gates if gate.name in lacking or now.get(gate.name) == gate.spec_hash]
 
 
-def training_digests(scope: Scope, candidate: CandidateState) -> frozenset[str]:
-    """Return the digests of the datasets that the candidate says it was trained on."""
-    lineage: Mapping[str, Any] | None = scope.seen.workload(candidate.revision).lineage
+def training_digests(scope: Scope, revision: str) -> frozenset[str]:
+    """Return the digests of the datasets that a revision says it was trained on."""
+    lineage: Mapping[str, Any] | None = scope.seen.workload(revision).lineage
     datasets = (lineage or {}).get("datasets", [])
     return frozenset(
         str(item["digest"]) for item in datasets if isinstance(item, dict) and isinstance(item.get("digest"), str)
     )
 
 
-def _finding(view: GateView) -> GateFinding | None:
-    """Return a gate's word as the decision knows it; what will be tried again says nothing yet."""
+def _finding(view: GateView, *, errors: bool) -> GateFinding | None:
+    """Return a gate's word as the decision knows it; what will be tried again says nothing yet.
+
+    `errors`: whether an error that nobody tries again is an answer; a candidate waits for what a person can mend.
+    """
     if view.spec_hash is None:
         return None
-    final = view.verdict if view.verdict not in (None, Verdict.ERROR) and not view.retry_at else None
+    silent = view.retry_at is not None or (view.verdict is Verdict.ERROR and not errors)
+    final = None if silent else view.verdict
     return GateFinding(
         name=view.name,
         spec_hash=view.spec_hash,

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from penstock.api.v1alpha1.analysis import Analysis as Declared
 from penstock.api.v1alpha1.analysis import AnalysisType, Better
 from penstock.domain.canary.analysis import Analysis, AnalysisResult, Kind, Worse
-from penstock.domain.canary.counters import Reading
+from penstock.domain.canary.counters import Reading, pod_of
 from penstock.domain.canary.judge import judge
 from penstock.domain.lifecycle.observed import Finding
 from penstock.metrics.factory import SourceFactory
 from penstock.metrics.problems import SourceUnavailable
-from penstock.metrics.provider import pod_of
 from penstock.stats.sequential.latency import cumulative
 
 if TYPE_CHECKING:

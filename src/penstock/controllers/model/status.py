@@ -79,7 +79,7 @@ def build(scope: Scope, head: DecisionRecordSpec | None, state_lost: str) -> Mod
         sequence=sequence,
         head=digest,
         wanted=state.wanted,
-        stable=_served(scope, state.stable) if state.stable else None,
+        stable=candidates.stable(scope, state, _served(scope, state.stable)) if state.stable else None,
         candidate=candidates.show(scope, state),
         traffic=_traffic(scope, state),
         analysis=candidates.analyses(scope),

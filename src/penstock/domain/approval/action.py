@@ -79,6 +79,7 @@ class Refusal(StrEnum):
     NO_PREVIOUS = "NoPrevious"
     ALREADY_STABLE = "AlreadyStable"
     NEVER_STABLE = "NeverStable"
+    NO_GATES = "NoGates"
 
 
 @dataclass(frozen=True, slots=True)

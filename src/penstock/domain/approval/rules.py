@@ -37,6 +37,8 @@ class Standing:
         policy, approvers: what is needed for it, and whose approval counts already.
         unapproved: whether an approval is needed before the next step and was not given.
         verdicts: the verdict of every required gate and analysis of the candidate.
+        gates: the gates that the Model names now.
+        evaluates_stable: whether Evaluate may name the stable revision; by the first rules it may not.
     """
 
     model_created: datetime
@@ -56,6 +58,8 @@ class Standing:
     approvers: frozenset[str] = frozenset()
     unapproved: bool = False
     verdicts: Mapping[str, str] = field(default_factory=dict)
+    gates: tuple[str, ...] = ()
+    evaluates_stable: bool = True
 
 
 Rule = Callable[[Action, Standing], Refused | None]
@@ -164,7 +168,31 @@ def _promote(action: Action, standing: Standing) -> Refused | None:
 
 
 def _evaluate(action: Action, standing: Standing) -> Refused | None:
+    if standing.evaluates_stable and standing.stable is not None and action.revision == standing.stable:
+        return _evaluate_stable(action, standing)
     return _of_candidate(action, standing) or _has_run(action, standing)
+
+
+def _evaluate_stable(action: Action, standing: Standing) -> Refused | None:
+    if standing.candidate is not None:
+        return Refused(
+            Refusal.CANDIDATE_UNDER_WAY,
+            f"Revision {standing.candidate} is under way, and the gates are asked about it; "
+            f"ask about {standing.stable} when that has ended, or Reject that one first.",
+        )
+    if not standing.gates:
+        return Refused(Refusal.NO_GATES, "The Model names no gates; write some into its spec.rollout.gates.")
+    return _since_stable(action, standing)
+
+
+def _since_stable(action: Action, standing: Standing) -> Refused | None:
+    if action.sequence is None or action.sequence >= standing.stable_since:
+        return None
+    return Refused(
+        Refusal.STALE,
+        f"Revision {standing.stable} serves since decision {standing.stable_since}, "
+        f"after decision {action.sequence}; look again.",
+    )
 
 
 def _retry(action: Action, standing: Standing) -> Refused | None:
@@ -195,13 +223,7 @@ def _rollback(action: Action, standing: Standing) -> Refused | None:
         return _quarantined(target)
     if target == standing.candidate and standing.stage is not Stage.ROLLING_BACK:
         return Refused(Refusal.CANDIDATE_UNDER_WAY, f"Revision {target} is on its way already.")
-    if action.sequence is not None and action.sequence < standing.stable_since:
-        return Refused(
-            Refusal.STALE,
-            f"Revision {standing.stable} serves since decision {standing.stable_since}, "
-            f"after decision {action.sequence}; look again.",
-        )
-    return None
+    return _since_stable(action, standing)
 
 
 def _release(action: Action, standing: Standing) -> Refused | None:

@@ -14,7 +14,7 @@ from penstock.domain.audit.chain import basis_of
 from penstock.domain.canary.analysis import AnalysisResult
 from penstock.domain.canary.judge import judge
 from penstock.domain.lifecycle.decide import decide
-from penstock.domain.lifecycle.replay import RULES, RULES_VERSION, SEEN, Difference, observed, replay
+from penstock.domain.lifecycle.replay import RULES, SEEN, Difference, can_be_replayed, observed, replay
 
 OPERATOR = "penstock"
 """The actor of what a rule decided."""
@@ -43,11 +43,11 @@ def differences(records: Sequence[Json]) -> Iterator[Difference]:
 def _cited(before: Json | None, record: Json) -> Iterator[Difference]:
     """Compare what the decision cites, and whom it names, with the decision taken again."""
     inputs, number = record.get("inputs", {}), record["sequence"]
-    if inputs.get(RULES) != RULES_VERSION or SEEN not in inputs:
+    if not can_be_replayed(inputs):
         return
     try:
         state = Checkpoint.model_validate(before["result"]) if before is not None else None
-        commit = decide(state, observed(inputs[SEEN]))
+        commit = decide(state, observed(inputs[SEEN], inputs[RULES]))
     except ValidationError:
         return
     if commit is None or commit.rule != record["rule"]:

@@ -7,11 +7,14 @@ Counters of a pod that restarts begin at 0 again, pods come and go, and readings
 - a pod that is new: nothing, its first reading is where counting begins, unless it started after both the test and
   the time for which pods that are gone are remembered: then it cannot have been counted before, and all of it counts;
 - a pod that is gone is remembered for `REMEMBERED_SECONDS`: one missed scrape must not count its past twice.
+
+What several proxies counted of a pod are counters of their own, each under a key of its own (`part`): one that starts
+anew begins at 0, the others go on. What was counted is put together behind that (`per_pod`), never before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -23,6 +26,8 @@ GAP_SECONDS = 12
 """Readings further apart leave time unobserved between them, if the source always has new numbers."""
 MISSED_INTERVALS = 2.4
 """Of a source with numbers of its own pace only: one of them may be missed."""
+
+_SEPARATOR = "@"
 
 Number = int | float
 Values = tuple[Number, ...]
@@ -160,6 +165,28 @@ def _added(baseline: Baseline, pod: Pod | None, started: int | None, values: Val
     if restarted or went_down:
         return values
     return tuple(new - old for new, old in zip(values, pod.values, strict=True))
+
+
+def part(pod: str, counter: str) -> str:
+    """Return the key of what `counter`, such as one of several proxies, counted of a pod."""
+    return f"{pod}{_SEPARATOR}{counter}"
+
+
+def pod_of(key: str) -> str:
+    """Return the pod that a key of a Reading is about; a pod's name has no @."""
+    return key.partition(_SEPARATOR)[0]
+
+
+def per_pod(counted: Counted, keys: Iterable[str]) -> Counted:
+    """Return the counts with what several counters have of a pod put together; `keys`: those that were advanced."""
+    pods = {pod_key(key): pod_key(pod_of(key)) for key in keys}
+    sums: dict[str, Values] = {}
+    for key, values in counted.pods.items():
+        before = sums.get(pods[key])
+        sums[pods[key]] = (
+            values if before is None else tuple(one + more for one, more in zip(before, values, strict=True))
+        )
+    return Counted(sums, counted.seconds)
 
 
 def pod_key(name: str) -> str:

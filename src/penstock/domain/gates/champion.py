@@ -18,9 +18,14 @@ class Champion(Enum):
 
     NONE = "none"
     """A first revision: nothing."""
+    ITSELF = "itself"
+    """It is the champion that is asked: nothing either."""
     SILENT = "silent"
     """It was not asked, did not answer all rows, or something else answered."""
     ANSWERED = "answered"
+
+
+_NOBODY = {Champion.NONE: "NoChampion", Champion.ITSELF: "IsChampion"}
 
 
 def own_bound(metric: GateMetric) -> Bound | None:
@@ -56,10 +61,11 @@ def judge_against(
     successor out.
     """
     name, regression, absolute = f"{metric.key}/champion", regression_bound(metric, rule), absolute_bound(rule)
-    if champion is Champion.NONE:
+    if champion in _NOBODY:
+        reason = _NOBODY[champion]
         if absolute is None:
-            return Requirement(name, Verdict.NOT_APPLICABLE, f"difference {regression}", reason="NoChampion")
-        return judge_absolute(name, absolute, found, "NoChampion")
+            return Requirement(name, Verdict.NOT_APPLICABLE, f"difference {regression}", reason=reason)
+        return judge_absolute(name, absolute, found, reason)
     if found is None:
         return Requirement(name, Verdict.NO_DATA, f"difference {regression}", reason="MetricMissing")
     if champion is Champion.SILENT or found.champion is None or not math.isfinite(found.champion):

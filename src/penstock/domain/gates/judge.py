@@ -29,8 +29,8 @@ _SENTENCE_CHARACTERS = 1000
 class Asked:
     """What a Job was asked about, to be compared with what answered.
 
-    `champion`: the stable revision, None for a first one. `training_digests`: the datasets that the candidate was
-    trained on, by its lineage.
+    `champion`: the stable revision, None for a first one. `itself`: it is the stable revision that is asked, and its
+    absolute bars alone count. `training_digests`: the datasets that the revision was trained on, by its lineage.
     """
 
     revision: str
@@ -39,6 +39,7 @@ class Asked:
     champion: str | None = None
     champion_runtime: Runtime = Runtime.PENSTOCK
     training_digests: Collection[str] = ()
+    itself: bool = False
 
 
 def judge(spec: EvaluationGateSpec, result: GateResult, asked: Asked) -> GateVerdict:
@@ -50,7 +51,7 @@ def judge(spec: EvaluationGateSpec, result: GateResult, asked: Asked) -> GateVer
         sorted(_requirements(spec, result, asked), key=lambda item: (rank(item.effect), rank(item.verdict)))
     )
     verdict = worst_of(*(item.effect for item in requirements))
-    reason, follows = _said(verdict, requirements)
+    reason, follows = _said(verdict, requirements, itself=asked.itself)
     if verdict is Verdict.INCONCLUSIVE and spec.on_inconclusive is OnInconclusive.FAIL:
         verdict, follows = Verdict.FAIL, "the rows are too few to tell, and spec.onInconclusive is Fail"
     needs_approval = verdict is Verdict.INCONCLUSIVE and spec.on_inconclusive is OnInconclusive.REQUIRE_APPROVAL
@@ -98,7 +99,7 @@ def _other(answered: str | None, expected: str, runtime: Runtime) -> bool:
 
 def _champion(result: GateResult, asked: Asked) -> Champion:
     if asked.champion is None:
-        return Champion.NONE
+        return Champion.ITSELF if asked.itself else Champion.NONE
     silent = result.champion_failed or _other(result.champion_answered, asked.champion, asked.champion_runtime)
     return Champion.SILENT if silent else Champion.ANSWERED
 
@@ -162,13 +163,15 @@ def _latency(bound: Bound, found: LatencyResult) -> Requirement:
     )
 
 
-def _said(verdict: Verdict, requirements: tuple[Requirement, ...]) -> tuple[str, str]:
+def _said(verdict: Verdict, requirements: tuple[Requirement, ...], *, itself: bool) -> tuple[str, str]:
     """Return the gate's reason and what it says in a few words."""
     count = sum(item.effect is verdict for item in requirements)
     of = f"{count} of {len(requirements)} requirements"
     if verdict is Verdict.PASS:
         return Reason.GATE_PASSED.value, f"all {len(requirements)} requirements are met"
     if verdict is Verdict.NOT_APPLICABLE:
+        if itself:
+            return "IsChampion", "it asks for nothing but a comparison with the stable revision, which this is"
         return "NoChampion", "there is no stable revision to compare with"
     if verdict is Verdict.FAIL:
         return Reason.GATE_FAILED.value, f"{of} are surely not met"

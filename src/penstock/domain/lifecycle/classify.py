@@ -14,6 +14,7 @@ from penstock.domain.lifecycle.observed import Observed
 from penstock.domain.lifecycle.people import next_action, refusal_of
 from penstock.domain.lifecycle.plan import PASSING, missing_gates, tightened
 from penstock.domain.lifecycle.stages import PROTECTIVE, Event
+from penstock.domain.lifecycle.transitions import stable as stable_gates
 from penstock.domain.lifecycle.transitions.forward import news
 from penstock.domain.lifecycle.transitions.step import carries_traffic, goes_back, has_capacity, hindrances
 
@@ -155,6 +156,11 @@ def _of_the_model(state: Checkpoint, seen: Observed) -> Iterator[Event]:
         if stable in seen.crashed:
             yield Event.STABLE_HARMED
         yield Event.STABLE_LOST if seen.workload(stable).ready == 0 else Event.STABLE_BACK
+    if stable_gates.answers(state, seen):
+        yield Event.STABLE_ANSWERED
+    end = stable_gates.due(state, seen)
+    if end is not None and seen.now >= end:
+        yield Event.EVALUATION_EXPIRED
     if not seen.undecided and wants_another(state, seen):
         yield Event.WANTED_STABLE if stable is not None and stable == seen.revision else Event.WANTED_CHANGED
     if candidate is not None and candidate.plan != seen.plan and _edited(candidate, seen):

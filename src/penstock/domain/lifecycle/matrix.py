@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.domain.lifecycle.stages import Event
-from penstock.domain.lifecycle.transitions import back, begin, clock, forward, people
+from penstock.domain.lifecycle.transitions import back, begin, clock, forward, people, stable
 from penstock.domain.lifecycle.transitions.restored import restored
 from penstock.domain.lifecycle.transitions.step import Transition, ignore
 
@@ -41,6 +41,7 @@ _ROWS: Mapping[Event, tuple[Transition, ...]] = {
     Event.ROUTE_REFUSED:     (_,                       _,                   _,                    _,                       back.retreat,           back.retreat,        back.retreat,           back.retreat,        _),
     Event.STABLE_LOST:       (back.fail_over,          back.fail_over,      back.fail_over,       back.fail_over,          back.fail_over,         back.fail_over,      back.fail_over,         back.fail_over,      back.fail_over),
     Event.STABLE_BACK:       (back.fail_back,          back.fail_back,      back.fail_back,       back.fail_back,          back.fail_back,         back.fail_back,      back.fail_back,         _,                   _),
+    Event.STABLE_ANSWERED:   (stable.record,           _,                   _,                    _,                       _,                      _,                   _,                      _,                   _),
     Event.WANTED_STABLE:     (back.note_wanted,        back.drop,           back.drop,            back.drop,               back.drop,              back.drop,           back.drop,              back.drop,           back.note_wanted),
     # Champion traffic first; from RollingBack the new candidate begins when that is over.
     Event.WANTED_CHANGED:    (begin.begin_candidate,   begin.begin_candidate, begin.begin_candidate, back.replace,          back.replace,           back.replace,        back.replace,           back.replace,        _),
@@ -50,7 +51,7 @@ _ROWS: Mapping[Event, tuple[Transition, ...]] = {
     Event.APPROVE_ASKED:     (_,                       _,                   _,                    _,                       _,                      _,                   people.approve,         _,                   _),
     Event.PROMOTE_ASKED:     (_,                       _,                   _,                    people.promote,          people.promote,         people.promote,      people.promote,         _,                   _),
     Event.RETRY_ASKED:       (begin.retry,             _,                   _,                    _,                       _,                      _,                   _,                      _,                   _),
-    Event.EVALUATE_ASKED:    (_,                       _,                   _,                    people.evaluate,         people.evaluate,        people.evaluate,     people.evaluate,        _,                   _),
+    Event.EVALUATE_ASKED:    (stable.evaluate,         _,                   _,                    people.evaluate,         people.evaluate,        people.evaluate,     people.evaluate,        _,                   _),
     Event.RELEASE_ASKED:     (begin.release,           begin.release,       begin.release,        begin.release,           begin.release,          begin.release,       begin.release,          begin.release,       begin.release),
     Event.BLOCKED:           (_,                       _,                   _,                    _,                       _,                      _,                   _,                      _,                   _),
     Event.UNBLOCKED:         (_,                       begin.start,         _,                    _,                       _,                      _,                   _,                      _,                   _),
@@ -67,6 +68,7 @@ _ROWS: Mapping[Event, tuple[Transition, ...]] = {
     Event.APPROVAL_EXPIRED:  (_,                       _,                   _,                    _,                       _,                      _,                   back.not_approved,      _,                   _),
     # Pending waits for others, and people have a time of their own.
     Event.DEADLINE:          (_,                       _,                   back.expire,          back.expire,             back.expire,            back.expire,         _,                      back.expire,         _),
+    Event.EVALUATION_EXPIRED: (stable.expire,          _,                   _,                    _,                       _,                      _,                   _,                      _,                   _),
 }
 # fmt: on
 

@@ -11,6 +11,10 @@ from penstock.api.v1alpha1.checkpoint import Plan, RejectedRevision
 from penstock.domain.approval import Action
 from penstock.domain.audit.retention import export_blocked
 
+# Raised with every change of the rules by which the same facts give another decision. Rules of before stay known, so
+# that old logs can be replayed: 2 lets Evaluate name the stable revision.
+RULES_VERSION = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -90,9 +94,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class GateFinding:
-    """What a gate says about the candidate in the present round. `verdict` None: nothing yet.
+    """What a gate says in the present round, about the candidate or, without one, about the stable revision.
 
-    `accepted`: whether an inconclusive verdict may go on if a person approves.
+    `verdict` None: nothing yet. `accepted`: whether an inconclusive verdict may go on if a person approves.
     """
 
     name: str
@@ -156,6 +160,7 @@ class Observed:
     `fallback`: the revision that takes over while the stable one cannot answer.
     `exported`: the number of the last decision that is outside the cluster, None where nothing is exported at all.
     `lost`: the newest decision that is known to have been taken, if the log ends before it.
+    `rules`: the version of the rules to decide by; another one than the present only where an old log is replayed.
     """
 
     now: datetime
@@ -189,6 +194,7 @@ class Observed:
     blockers: tuple[Blocker, ...] = ()
     exported: int | None = None
     lost: LostHead | None = None
+    rules: int = RULES_VERSION
 
     @property
     def log_blocked(self) -> bool:

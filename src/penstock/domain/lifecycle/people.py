@@ -12,6 +12,9 @@ from penstock.domain.lifecycle import evidence
 from penstock.domain.lifecycle.observed import Observed
 from penstock.domain.lifecycle.plan import needs_approval
 
+EVALUATES_STABLE = 2
+"""Since this version of the rules Evaluate may name the stable revision."""
+
 
 def next_action(state: Checkpoint, seen: Observed) -> Action | None:
     """Return the oldest command that was not dealt with."""
@@ -58,4 +61,6 @@ def standing(state: Checkpoint, seen: Observed) -> Standing:
         approvers=frozenset(item.user for item in candidate.approvals) if candidate else frozenset(),
         unapproved=asked and candidate is not None and candidate.stage is Stage.AWAITING_APPROVAL,
         verdicts=evidence.verdicts(state, seen),
+        gates=tuple(gate.name for gate in seen.plan.gates),
+        evaluates_stable=seen.rules >= EVALUATES_STABLE,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,12 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.domain.audit.chain import basis_of, gap_before
 from penstock.domain.lifecycle.decide import decide
-from penstock.domain.lifecycle.observed import Observed
+from penstock.domain.lifecycle.observed import RULES_VERSION, Observed
+
+__all__ = ["RULES", "RULES_VERSION", "SEEN", "Difference", "can_be_replayed", "facts", "observed", "replay"]
 
 SEEN = "seen"
 RULES = "rules"
-# Raised with every change of the rules by which the same facts give another decision.
-RULES_VERSION = 1
 _OBSERVED: TypeAdapter[Observed] = TypeAdapter(Observed)
 
 
@@ -34,9 +34,17 @@ def facts(seen: Observed) -> dict[str, Any]:
     return found
 
 
-def observed(written: Mapping[str, Any]) -> Observed:
-    """Return what `facts` was called on. Raises pydantic.ValidationError for what it did not write."""
-    return _OBSERVED.validate_python(dict(written))
+def can_be_replayed(inputs: Mapping[str, Any]) -> bool:
+    """Whether a record's decision was taken by rules that this program knows, and says what was seen."""
+    return SEEN in inputs and inputs.get(RULES) in range(1, RULES_VERSION + 1)
+
+
+def observed(written: Mapping[str, Any], rules: int = RULES_VERSION) -> Observed:
+    """Return what `facts` was called on, to be decided by the rules of then.
+
+    Raises pydantic.ValidationError for what it did not write.
+    """
+    return replace(_OBSERVED.validate_python(dict(written)), rules=rules)
 
 
 def replay(records: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
@@ -62,12 +70,12 @@ def _again(
     if SEEN not in inputs:
         yield Difference(number, "it does not say what was seen, so that it cannot be taken again")
         return
-    if inputs.get(RULES) != RULES_VERSION:
+    if not can_be_replayed(inputs):
         wrote = f"by rules of version {inputs.get(RULES)}, this program knows version {RULES_VERSION}"
         yield Difference(number, f"it was taken {wrote}; replay it with the release that took it")
         return
     try:
-        seen = observed(inputs[SEEN])
+        seen = observed(inputs[SEEN], inputs[RULES])
     except ValidationError as error:
         yield Difference(number, f"what was seen cannot be read: {error.errors()[0]['msg']}")
         return

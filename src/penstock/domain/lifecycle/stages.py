@@ -25,6 +25,8 @@ class Event(StrEnum):
     ROUTE_REFUSED = "RouteRefused"
     STABLE_LOST = "StableLost"
     STABLE_BACK = "StableBack"
+    # An answer about the stable revision, before another one is begun: then it is not asked any more.
+    STABLE_ANSWERED = "StableAnswered"
     # What is wanted, and what it has to go through.
     WANTED_STABLE = "WantedStable"
     WANTED_CHANGED = "WantedChanged"
@@ -52,6 +54,7 @@ class Event(StrEnum):
     EVIDENCE_BACK = "EvidenceBack"
     APPROVAL_EXPIRED = "ApprovalExpired"
     DEADLINE = "Deadline"
+    EVALUATION_EXPIRED = "EvaluationExpired"
 
 
 PROTECTIVE = frozenset(
@@ -82,6 +85,7 @@ class Verdict(StrEnum):
     NOTED = "Noted"
     ADVANCE = "Advance"
     PROVEN = "Proven"
+    STABLE_FAILED = "StableFailed"
     AWAIT = "Await"
     APPROVE = "Approve"
     APPLIED = "Applied"

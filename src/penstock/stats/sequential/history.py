@@ -9,7 +9,16 @@ from datetime import datetime
 from typing import Any
 
 from penstock.domain.canary.analysis import Analysis, Kind
-from penstock.domain.canary.counters import Baseline, Counted, Number, Reading, Values, advance, milliseconds
+from penstock.domain.canary.counters import (
+    Baseline,
+    Counted,
+    Number,
+    Reading,
+    Values,
+    advance,
+    milliseconds,
+    per_pod,
+)
 from penstock.stats.sequential import latency
 from penstock.stats.sequential.dispersion import (
     BLOCK_SECONDS,
@@ -104,6 +113,8 @@ class History:
             source = analysis.name
             baseline = baselines.get(source, Baseline(moment))
             baselines[source], counted = advance(baseline, champion.at, pods)
+            if analysis.kind is not Kind.PROPORTION:  # whose series are the owner's, not one of each proxy
+                counted = per_pod(counted, pods)
             known[analysis.name] = _grown(_faded(stream, fade), counted, moment, interval)
         return replace(self, at=moment, streams=known, histogram=histogram, bounds=bounds, baselines=baselines)
 

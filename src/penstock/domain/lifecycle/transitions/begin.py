@@ -10,6 +10,7 @@ from penstock.api.v1alpha1.modelstatus import Outcome, Source, Stage, Wanted
 from penstock.domain.lifecycle.observed import Observed
 from penstock.domain.lifecycle.plan import merged, missing_gates
 from penstock.domain.lifecycle.stages import Verdict
+from penstock.domain.lifecycle.transitions import stable
 from penstock.domain.lifecycle.transitions.step import (
     MAX_REQUESTERS,
     Step,
@@ -197,6 +198,8 @@ def _begin(
             "candidate": candidate,
             "weights": champion(state, seen),
             "rejected": [item for item in state.rejected if item.revision != revision],
+            # The gates have a candidate to look at, and the champion's pods are needed to compare it with.
+            "evaluation": stable.given_up(state, seen.now, f"Given up: revision {revision} is under way."),
         }
     )
     inputs: dict[str, Any] = {
@@ -206,6 +209,8 @@ def _begin(
     }
     if not waits:
         inputs["plan"] = seen.plan.as_json()
+    if (under_way := stable.running(state)) is not None:
+        inputs["givenUp"] = {"evaluation": under_way.round, "gates": stable.unanswered(under_way)}
     if lately is not None:
         inputs["reliesOn"] = candidate.cites
     if state.candidate is not None:

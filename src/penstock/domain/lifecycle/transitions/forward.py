@@ -266,6 +266,7 @@ def complete(state: Checkpoint, seen: Observed) -> Step | None:
             "previous": previous[:MAX_PREVIOUS],
             "weights": {candidate.revision: 100},
             "failover": False,
+            "evaluation": None,
             "proofs": [*remembered, *state.proofs][:MAX_PROOFS],
             "history": history(state, seen, Outcome.STABLE, Reason.SERVING),
         }

@@ -75,7 +75,7 @@ def promote(state: Checkpoint, seen: Observed) -> Step | None:
 
 
 def evaluate(state: Checkpoint, seen: Observed) -> Step | None:
-    """A person has the gates asked once more; traffic stays as it is."""
+    """A person has the gates asked once more about the candidate; traffic stays as it is."""
     action = seen.actions[0]
     candidate = candidate_of(state)
     changed = moved(state, seen, evaluation=candidate.evaluation + 1)
