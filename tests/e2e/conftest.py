@@ -71,7 +71,7 @@ def world(cluster: Cluster, api: ApiClient, images: dict[str, str], trained: Fli
 
 @pytest.fixture
 def given(world: World) -> Given:
-    return Given(world)
+    return Given(world, inside=True)
 
 
 @pytest.fixture

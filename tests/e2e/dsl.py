@@ -2,30 +2,26 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from hack.cluster.console import ClusterError
 from penstock.domain.audit import broken_link
+from tests.e2e import inside
 from tests.e2e import traffic as clients
 from tests.e2e.timeline import turns
-from tests.e2e.traffic import Traffic, probabilities
-from tests.e2e.world import KINDS, PATIENCE, PENSTOCK, Json, World, condition_of, dump
+from tests.e2e.traffic import Answer, Traffic, failures, probabilities
+from tests.e2e.world import KINDS, PATIENCE, PENSTOCK, SECURE, Json, World, condition_of, dump
 
 NAME = "flights"
-SECURE = {
-    "allowPrivilegeEscalation": False,
-    "runAsNonRoot": True,
-    "capabilities": {"drop": ["ALL"]},
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
 
 
 class Given:
-    """What holds before."""
+    """What holds before. `inside`: whether traffic comes from a pod in the cluster too."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, inside: bool = False) -> None:
         self._world = world
+        self._inside = inside
 
     def model(self, artifact: str | Json, **spec: Any) -> str:
         """A Model that serves; returns its revision."""
@@ -56,10 +52,15 @@ class Given:
 
     @contextmanager
     def traffic(self) -> Iterator[Traffic]:
-        """Clients that go on asking for predictions through the Gateway, and have had their first answers."""
+        """Clients that go on asking for predictions through the Gateway, and have had their first answers.
+
+        Others ask at the Model's own Service meanwhile, from a pod.
+        """
         world = self._world
-        url = world.model(NAME)["status"]["url"]
-        with Traffic(url, NAME, world.flights.bodies).flowing() as traffic:
+        status = world.model(NAME)["status"]
+        with Traffic(status["url"], NAME, world.flights.bodies).flowing() as traffic, ExitStack() as pod:
+            if self._inside:
+                pod.enter_context(inside.asking(world, status["address"]["url"], NAME, traffic.inside))
             When(world).clients_have_asked(traffic, clients.PER_SECOND)
             yield traffic
 
@@ -157,9 +158,18 @@ class Then:
         wrong = [row for row, value in enumerate(found) if world.flights.wrong(artifact, row, value)]
         assert (len(found), wrong) == (len(world.flights.bodies), [])
 
+    def no_client_saw_an_error(self, traffic: Traffic) -> None:
+        """Neither at the Gateway nor at `status.address.url`."""
+        _no_error("the gateway", traffic.answers)
+        _no_error("address.url", traffic.inside)
+
+    def clients_inside_saw_no_error(self, traffic: Traffic) -> None:
+        """At `status.address.url`, where the stable revision alone answers."""
+        _no_error("address.url", traffic.inside)
+
     def traffic_was_clean(self, traffic: Traffic) -> None:
         """No request failed, and every answer came from a revision whose turn it was, with that revision's numbers."""
-        assert not traffic.failed, f"{len(traffic.failed)} of {len(traffic.answers)} failed: {traffic.failed[:5]}"
+        self.no_client_saw_an_error(traffic)
         digests, plan = self._world.digests(NAME), turns(self._world, NAME)
         flights = self._world.flights
         foreign = [
@@ -173,7 +183,7 @@ class Then:
         assert not foreign, f"{len(foreign)} answers out of turn: {foreign[:5]}; turns: {plan}"
         wrong = [
             answer
-            for answer in traffic.answers
+            for answer in [*traffic.answers, *traffic.inside]
             if flights.wrong(flights.kind_of(digests[answer.revision]), answer.row, answer.probability)
         ]
         assert not wrong, f"{len(wrong)} answers with another number than their revision gives: {wrong[:5]}"
@@ -229,3 +239,9 @@ class Then:
             lambda: self._world.get("v1", "Pod", name)["status"]["phase"] == "Succeeded",
         )
         return self._world.kubectl("logs", name)
+
+
+def _no_error(where: str, answers: list[Answer]) -> None:
+    failed = failures(answers)
+    assert answers, f"nobody asked at {where}"
+    assert not failed, f"{len(failed)} of {len(answers)} failed at {where}: {failed[:5]}"

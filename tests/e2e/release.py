@@ -162,3 +162,12 @@ class Release:
         records = self._world.records(NAME, self._world.model(NAME)["metadata"]["uid"])
         assert list(replay(records)) == []
         return verdicts
+
+    def commands_agree(self) -> None:
+        """An auditor's two commands find nothing wrong with the namespace's logs."""
+        kubeconfig = str(self._world.cluster.kubeconfig)
+        for command in (("audit", "verify"), ("replay",)):
+            program = [str(Path(sys.executable).with_name("penstock")), *command]
+            where = ["--namespace", self._world.namespace, "--kubeconfig", kubeconfig]
+            done = subprocess.run([*program, *where], check=False, capture_output=True, text=True)
+            assert done.returncode == 0, f"penstock {' '.join(command)}: {done.stdout}{done.stderr}"

@@ -19,8 +19,8 @@ import pytest
 import yaml
 from scipy import stats
 
-from tests.e2e.dsl import NAME, SECURE, Given, Then, When
-from tests.e2e.world import PENSTOCK, Json, World, condition_of, dump
+from tests.e2e.dsl import NAME, Given, Then, When
+from tests.e2e.world import PENSTOCK, SECURE, Json, World, condition_of, dump
 from tests.support.s3 import S3Server, s3_server
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flights"

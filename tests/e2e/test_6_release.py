@@ -8,6 +8,7 @@ from hack.cluster.addons import prometheus
 from hack.cluster.console import ClusterError
 from tests.e2e.dsl import NAME
 from tests.e2e.release import GATE, PATIENCE, SHADOW, canary, misbehaving, plan
+from tests.e2e.traffic import newest_fresh
 
 APPROVER = "olga"
 
@@ -34,8 +35,10 @@ def test_a_better_model_is_proven_compared_approved_and_promoted(given, when, th
         assert release.approve(user)["state"] == "Done"
         second = then.serves("boosted")
         when.clients_have_asked(traffic, 100)
-    assert not traffic.failed, f"{len(traffic.failed)} of {len(traffic.answers)} failed: {traffic.failed[:3]}"
+    then.no_client_saw_an_error(traffic)
     assert {answer.revision for answer in traffic.answers} == {first, second}
+    assert {answer.revision for answer in traffic.inside} == {first, second}
+    assert newest_fresh(traffic.inside) == second
     verdicts = release.log_replays(then)
     assert verdicts[-2:] == ["Promote", "Promoted"]
     assert verdicts.count("Applied") == 2
@@ -48,7 +51,7 @@ def test_a_worse_model_fails_its_gate_and_never_gets_traffic(given, when, then, 
         when.spec_is("boosted", rollout=plan())
         ended = release.ends("GateFailed")
         when.clients_have_asked(traffic, 50)
-    assert not traffic.failed
+    then.no_client_saw_an_error(traffic)
     assert {answer.revision for answer in traffic.answers} == {first}
     assert release.condition("SpecServed")["status"] == "False"
     assert "roc_auc" in release.condition("CandidateRejected")["message"]
@@ -71,6 +74,27 @@ def test_a_model_that_fails_in_the_evening_is_taken_back(given, when, then, worl
     assert served == {first}
     assert traffic.failed, "the clients saw it too, a few times"
     assert len(traffic.failed) < len(traffic.answers) / 10
+    then.clients_inside_saw_no_error(traffic)
+    release.log_replays(then)
+
+
+def test_an_owners_own_metric_takes_a_model_back(given, when, then, world, release):
+    first = given.model("logistic")
+    # Two counters that the real Prometheus has of the models' own ports: what any application could count.
+    total = 'penstock_inference_requests_total{revision="$revision",role="primary"%s}'
+    failed = {"events": total % ',code="500"', "total": total % "", "metricSourceRef": {"name": "prometheus"}}
+    analysis = [{"name": "broken", "type": "Proportion", "margin": "0.05", **failed}]
+    with given.traffic() as traffic:
+        long = [{"weight": 20, "minSeconds": 600}]
+        when.spec_is(misbehaving(world, "fails"), rollout={"canary": canary(long, analysis=analysis)})
+        release.reaches("Canary", first)
+        release.ends("CanaryHarm")
+        when.clients_have_asked(traffic, 50)
+    then.clients_inside_saw_no_error(traffic)
+    assert {answer.revision for answer in traffic.answers[-50:]} == {first}
+    assert "broken: worse than the champion" in release.condition("CandidateRejected")["message"]
+    (shown,) = then.decided("RollBack")["inputs"]["analysis"]
+    assert (shown["name"], shown["verdict"]) == ("broken", "Fail")
     release.log_replays(then)
 
 
@@ -86,8 +110,9 @@ def test_a_model_that_answers_otherwise_is_caught_in_the_shadow(given, when, the
         )
         release.ends("ShadowHarm")
         when.clients_have_asked(traffic, 50)
-    assert not traffic.failed
-    assert {answer.revision for answer in traffic.answers} == {first}, "no client was answered by the candidate"
+    then.no_client_saw_an_error(traffic)
+    answered = {answer.revision for answer in [*traffic.answers, *traffic.inside]}
+    assert answered == {first}, "no client was answered by the candidate"
     (refused,) = [item for item in world.records(NAME)[-1]["result"]["rejected"] if item["quarantined"]]
     assert (refused["revision"], refused["reason"]) == (caught["revision"], "ShadowHarm")
     release.log_replays(then)
@@ -101,7 +126,7 @@ def test_a_good_model_passes_its_shadow(given, when, then, world, release):
         release.reaches("Shadow", first)
         second = then.serves("boosted", PATIENCE)
         when.clients_have_asked(traffic, 50)
-    assert not traffic.failed
+    then.no_client_saw_an_error(traffic)
     assert {answer.revision for answer in traffic.answers} == {first, second}
     release.log_replays(then)
 
@@ -116,6 +141,7 @@ def test_a_model_that_runs_out_of_memory_under_traffic_is_taken_back(given, when
         release.reaches("Canary", first)
         release.ends("CanaryHarm")
         when.clients_have_asked(traffic, 50)
+    then.clients_inside_saw_no_error(traffic)
     assert {answer.revision for answer in traffic.answers[-50:]} == {first}
     release.log_replays(then)
 
@@ -132,7 +158,7 @@ def test_without_numbers_the_canary_holds_and_goes_on_when_they_are_back(given, 
         finally:
             prometheus.start(world.cluster)
         then.serves("boosted", PATIENCE)
-    assert not traffic.failed
+    then.no_client_saw_an_error(traffic)
     verdicts = release.log_replays(then)
     assert "RollBack" not in verdicts
     assert verdicts.count("Hold") == 1
@@ -147,7 +173,7 @@ def test_a_git_revert_during_the_canary_goes_back_at_once(given, when, then, wor
         when.spec_is("logistic", rollout=slow)
         assert then.serves("logistic", PATIENCE) == first
         when.clients_have_asked(traffic, 50)
-    assert not traffic.failed
+    then.no_client_saw_an_error(traffic)
     assert {answer.revision for answer in traffic.answers[-50:]} == {first}
     assert not world.records(NAME)[-1]["result"].get("rejected")
     release.log_replays(then)

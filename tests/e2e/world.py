@@ -30,6 +30,13 @@ KINDS = {
     "HTTPRoute": "gateway.networking.k8s.io/v1",
 }
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+# A container that namespaces for restricted pods admit.
+SECURE = {
+    "allowPrivilegeEscalation": False,
+    "runAsNonRoot": True,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
 PATIENCE = 90.0
 
 
