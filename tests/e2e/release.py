@@ -121,6 +121,18 @@ class Release:
         assert found is not None
         return found
 
+    def stable_is_evaluated(self) -> Json:
+        """The gates have answered about the revision that serves; returns it as status shows it."""
+
+        def answered() -> Json | None:
+            found: Json = self._world.model(NAME)["status"].get("stable", {})
+            gates = found.get("gates", [])
+            return found if gates and all(gate["verdict"] != "Pending" for gate in gates) else None
+
+        found = self._world.wait("the gates have answered about the stable revision", answered, PATIENCE)
+        assert found is not None
+        return found
+
     def action(self, kind: str, user: str, *, signed: str = "", **spec: Any) -> str:
         """A person gives a command (`signed` with another name); returns its name.
 

@@ -42,6 +42,11 @@ def test_a_better_model_is_proven_compared_approved_and_promoted(given, when, th
     verdicts = release.log_replays(then)
     assert verdicts[-2:] == ["Promote", "Promoted"]
     assert verdicts.count("Applied") == 2
+    assert release.answered(release.action("Evaluate", user, revision=second, reason="again"))["state"] == "Done"
+    proven = release.stable_is_evaluated()
+    assert [(gate["name"], gate["verdict"]) for gate in proven["gates"]] == [(GATE, "Pass")]
+    assert proven["revision"] == then.serves("boosted") == second
+    assert release.log_replays(then)[-1] == "Proven"
 
 
 def test_a_worse_model_fails_its_gate_and_never_gets_traffic(given, when, then, world, release):
