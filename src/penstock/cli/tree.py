@@ -54,7 +54,7 @@ def draw(model: Model, pods: Sequence[Json] | None) -> Node:
         serving = top.add(_served("stable", status.stable, status))
         if status.stable.evaluated is not None:
             serving.add(f"its gates were asked {moment(status.stable.evaluated)}")
-        for gate in status.stable.gates:
+        for gate in status.stable.gates or ():
             serving.add(_gate_line(gate))
         _pods(serving, pods, status.stable.revision)
     if status.candidate is not None:

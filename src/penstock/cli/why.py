@@ -94,7 +94,7 @@ def _now(model: Model) -> Iterator[str]:
         weight = next((item.weight for item in status.traffic if item.revision == status.stable.revision), None)
         share = f" and gets {weight} % of the traffic" if weight is not None else ""
         yield f"Revision {status.stable.revision} serves{share}."
-        for gate in status.stable.gates:
+        for gate in status.stable.gates or ():
             if gate.verdict not in ("Pass", "NotApplicable"):
                 yield f"Gate {gate.name} says {gate.verdict} of it: {gate.message or 'nothing yet'}"
     else:

@@ -156,9 +156,7 @@ class StableRevision(ServedRevision):
 
     evaluated: Timestamp | None = None
     """When somebody last had the gates asked about it, by the action Evaluate."""
-    gates: Annotated[list[GateStatus], Field(max_length=8, json_schema_extra=list_map("name"))] = Field(
-        default_factory=list
-    )
+    gates: Annotated[list[GateStatus], Field(max_length=8, json_schema_extra=list_map("name"))] | None = None
     """What they said then, by absolute bars only; its traffic stays whatever they say."""
 
 

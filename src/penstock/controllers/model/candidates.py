@@ -64,7 +64,7 @@ def stable(scope: Scope, state: Checkpoint, served: ServedRevision | None) -> St
     if served is None:
         return None
     asked = state.evaluation
-    gates = [_gate_of_the_stable(scope, asked, name) for name in asked.gates] if asked is not None else []
+    gates = [_gate_of_the_stable(scope, asked, name) for name in asked.gates] if asked is not None else None
     return StableRevision(**served.model_dump(), evaluated=asked.since if asked is not None else None, gates=gates)
 
 
