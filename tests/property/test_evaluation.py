@@ -118,7 +118,7 @@ def test_exact_shares_are_scipy_s(pair, tail):
 def test_slices_count_every_row_once(sample, metric, parts, bound):
     codes = np.arange(len(sample)) % parts
     names = [f"x={index}" for index in range(parts)]
-    found = sliced(metric, sample, [(names, codes)], OPTIONS, least_rows=10, bound=bound)
+    found = sliced(metric, sample, [(names, codes)], OPTIONS, least_rows=8, bound=bound)
     assert sum(part.rows for part in found.parts) == len(sample)
     assert found.small == 0
     known = [part.p_breach for part in found.parts if part.p_breach is not None]
