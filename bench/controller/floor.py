@@ -87,7 +87,7 @@ async def _measure(admin: Path, operator: Path, pattern: Payloads, models: list[
         async def write(model: Json) -> None:
             stored = await owner.create(MODELS, model)
             for kind, obj in pattern.of(stored):
-                if kind is MODELS:
+                if kind == MODELS:  # not the same object: it came from another process
                     await client.apply(kind, obj, "penstock-status", "status")
                 elif kind in (MODELREVISIONS, DECISIONRECORDS):
                     await client.send("POST", kind.path(obj["metadata"]["namespace"]), obj)
