@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from penstock.api.v1alpha1.checkpoint import Blindness, Checkpoint, PreviousRevision, Proof
+from penstock.api.v1alpha1.checkpoint import Blindness, Checkpoint, PreviousRevision
 from penstock.api.v1alpha1.conditions import Reason
 from penstock.api.v1alpha1.fields import rfc3339
 from penstock.api.v1alpha1.modelstatus import Outcome, Stage
@@ -16,6 +16,7 @@ from penstock.domain.lifecycle.plan import asked_before_traffic, merged, missing
 from penstock.domain.lifecycle.stages import Verdict
 from penstock.domain.lifecycle.transitions import back
 from penstock.domain.lifecycle.transitions.step import (
+    FAIL,
     MAX_PROOFS,
     Step,
     candidate_of,
@@ -23,11 +24,11 @@ from penstock.domain.lifecycle.transitions.step import (
     held_up,
     history,
     moved,
+    proof_from,
 )
 
 MAX_PREVIOUS = 2
 _LIVE = frozenset({Stage.SHADOW, Stage.CANARY})
-FAIL = "Fail"
 NOT_APPLICABLE = "NotApplicable"
 
 
@@ -85,7 +86,7 @@ def enter(state: Checkpoint, seen: Observed, stage: Stage, said: str, inputs: Ma
 def record_proofs(state: Checkpoint, seen: Observed) -> Step | None:
     """Gates have answered: one failure takes the candidate out, and when all have passed it goes on."""
     candidate = candidate_of(state)
-    fresh = [_proof(finding, state, seen) for finding in news(state, seen)]
+    fresh = [proof_from(finding, candidate.revision, candidate.evaluation, seen) for finding in news(state, seen)]
     proofs = [item for item in candidate.proofs if item.gate not in {proof.gate for proof in fresh}] + fresh
     noted = state.model_copy(update={"candidate": candidate.model_copy(update={"proofs": proofs})})
     inputs = {"proofs": [proof.as_json() for proof in fresh]}
@@ -129,26 +130,6 @@ def news(state: Checkpoint, seen: Observed) -> list[GateFinding]:
         and not (item.verdict == NOT_APPLICABLE and state.stable is not None)
         and (item.name, item.spec_hash, candidate.evaluation, item.attempt, item.dataset_digest) not in known
     ]
-
-
-def _proof(finding: GateFinding, state: Checkpoint, seen: Observed) -> Proof:
-    candidate = candidate_of(state)
-    return Proof(
-        gate=finding.name,
-        revision=candidate.revision,
-        spec_hash=finding.spec_hash,
-        dataset_digest=finding.dataset_digest,
-        verdict=finding.verdict or "NoData",
-        reason=finding.reason or "Evaluated",
-        message=finding.message,
-        attempt=finding.attempt,
-        evaluation=candidate.evaluation,
-        numbers=[dict(item) for item in finding.numbers],
-        expected=dict(finding.expected) if finding.expected is not None else None,
-        accepted=finding.accepted,
-        report_digest=finding.report_digest,
-        at=seen.now,
-    )
 
 
 def gates_passed(state: Checkpoint, seen: Observed) -> Step | None:

@@ -9,9 +9,8 @@ from penstock.api.v1alpha1.checkpoint import Checkpoint, Proof, StableEvaluation
 from penstock.api.v1alpha1.fields import MESSAGE_LIMIT
 from penstock.domain.lifecycle.observed import GateFinding, Observed
 from penstock.domain.lifecycle.stages import Verdict
-from penstock.domain.lifecycle.transitions.step import Step, handled
+from penstock.domain.lifecycle.transitions.step import FAIL, Step, handled, proof_from
 
-FAIL = "Fail"
 # There is no champion for the champion: what a record says of how high the bars were.
 BARS = "absolute"
 
@@ -111,20 +110,9 @@ def given_up(state: Checkpoint, now: datetime, why: str) -> StableEvaluation | N
 
 
 def _proof(finding: GateFinding, asked: StableEvaluation, seen: Observed) -> Proof:
-    return Proof(
-        gate=finding.name,
-        revision=asked.revision,
-        spec_hash=finding.spec_hash,
-        dataset_digest=finding.dataset_digest,
-        verdict=finding.verdict or "NoData",
-        reason=finding.reason or "Evaluated",
-        message=finding.message,
-        attempt=finding.attempt,
-        evaluation=asked.round,
-        numbers=[dict(item) for item in finding.numbers],
-        report_digest=finding.report_digest,
-        at=seen.now,
-    )
+    found = proof_from(finding, asked.revision, asked.round, seen)
+    # What only a candidate goes on with.
+    return found.model_copy(update={"expected": None, "accepted": False})
 
 
 def _gates(names: Sequence[str]) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
-from penstock.api.v1alpha1.checkpoint import CandidateState, Checkpoint, RejectedRevision
+from penstock.api.v1alpha1.checkpoint import CandidateState, Checkpoint, Proof, RejectedRevision
 from penstock.api.v1alpha1.conditions import Reason
 from penstock.api.v1alpha1.modelstatus import HISTORY_LIMIT, HistoryEntry, Outcome, Source, Stage, Wanted
 from penstock.domain.approval import Action
-from penstock.domain.lifecycle.observed import Blocker, Observed
+from penstock.domain.lifecycle.observed import Blocker, GateFinding, Observed
 from penstock.domain.lifecycle.plan import missing_gates
 from penstock.domain.lifecycle.stages import Verdict
 
@@ -19,6 +19,7 @@ _BEFORE_TRAFFIC = frozenset({Stage.PENDING, Stage.STARTING, Stage.EVALUATING, St
 MAX_REJECTED = 10
 MAX_PROOFS = 8
 MAX_REQUESTERS = 10
+FAIL = "Fail"
 _OF_DATA = frozenset({Reason.FEATURE_SET_NOT_VALID, Reason.FEATURE_SET_PENDING, Reason.FEATURE_SET_MISSING})
 
 
@@ -133,6 +134,26 @@ def wanted(seen: Observed) -> Wanted:
 def handled(state: Checkpoint, seen: Observed, action: Action) -> list[str]:
     """Return the commands that were dealt with after this one; those that are gone need not be remembered."""
     return [*(uid for uid in state.handled if uid in seen.existing), action.uid]
+
+
+def proof_from(finding: GateFinding, revision: str, evaluation: int, seen: Observed) -> Proof:
+    """Return what a gate has said of a revision in a round, as it is written down."""
+    return Proof(
+        gate=finding.name,
+        revision=revision,
+        spec_hash=finding.spec_hash,
+        dataset_digest=finding.dataset_digest,
+        verdict=finding.verdict or "NoData",
+        reason=finding.reason or "Evaluated",
+        message=finding.message,
+        attempt=finding.attempt,
+        evaluation=evaluation,
+        numbers=[dict(item) for item in finding.numbers],
+        expected=dict(finding.expected) if finding.expected is not None else None,
+        accepted=finding.accepted,
+        report_digest=finding.report_digest,
+        at=seen.now,
+    )
 
 
 def history(state: Checkpoint, seen: Observed, outcome: Outcome, reason: str) -> list[HistoryEntry]:
