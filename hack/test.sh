@@ -8,4 +8,7 @@ make --no-print-directory lint
 export CI=true
 .venv/bin/python -m hack.cluster up
 .venv/bin/python -m hack.cluster.images
-exec .venv/bin/pytest tests/unit tests/property tests/contract tests/controller tests/e2e tests/faults/test_sample.py tests/faults/test_ledger.py
+# Two tests at a time; those of the cluster one by one, when the others are done (tests/conftest.py).
+exec .venv/bin/pytest -n 2 --dist loadgroup --no-loadscope-reorder \
+  tests/unit tests/property tests/contract tests/controller \
+  tests/e2e tests/faults/test_sample.py tests/faults/test_ledger.py

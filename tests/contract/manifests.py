@@ -1,6 +1,7 @@
 """Valid manifests of every kind, and how to change them."""
 
 import copy
+from enum import Enum
 from typing import Any
 
 from penstock.api.v1alpha1.decisionrecord import content_hash
@@ -12,7 +13,15 @@ DIGEST = f"sha256:{HEX}"
 OTHER_DIGEST = f"sha256:{HEX[::-1]}"
 UID = "0f1e2d3c-0000-4000-8000-000000000001"
 IMAGE = f"registry.example.com/server:1@{DIGEST}"
-ABSENT = object()
+
+
+class Absent(Enum):
+    """The value of a field that is to be left out; it prints alike in every process, as ids of tests must."""
+
+    ABSENT = "absent"
+
+
+ABSENT = Absent.ABSENT
 
 MODEL: Json = {
     "apiVersion": "penstock.dev/v1alpha1",

@@ -98,11 +98,17 @@ class Release:
         return found
 
     def reaches(self, stage: str, revision: str = "", seconds: float = PATIENCE) -> Json:
-        """The candidate (other than `revision`) comes to a stage; returns it."""
+        """The candidate (other than `revision`) comes to a stage; returns it.
+
+        Status follows the log: one that does not show the newest decision yet may show the stage from before it.
+        """
 
         def there() -> Json | None:
-            found = self.candidate()
-            return found if found.get("stage") == stage and found["revision"] != revision else None
+            records = self._world.records(NAME)
+            status = self._world.model(NAME)["status"]
+            found: Json = status.get("candidate", {})
+            current = not records or status.get("sequence", 0) >= records[-1]["sequence"]
+            return found if current and found.get("stage") == stage and found["revision"] != revision else None
 
         found = self._world.wait(f"the candidate is in {stage}", there, seconds)
         assert found is not None
