@@ -86,3 +86,51 @@ async def test_a_full_queue_drops_and_a_refused_event_harms_nobody(client: KubeC
         await recorder.drain(DEADLINE)
         recorder.record(regarding, type="Normal", reason="Fine", action="Do", note="number 9")
     assert sorted(event["note"] for event in await events_of(client, regarding)) == ["number 0", "number 9"]
+
+
+class Backlog:
+    """Work that waits; counts how often it was asked about."""
+
+    def __init__(self, *, until: int = 2**31) -> None:
+        self.until = until
+        self.asked = 0
+
+    def __call__(self) -> bool:
+        self.asked += 1
+        return self.asked <= self.until
+
+
+async def sent(client: KubeClient) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not client.calls["create", EVENTS.plural]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_work_that_waits_goes_first(client: KubeClient, regarding: Json) -> None:
+    backlog = Backlog(until=3)
+    recorder = EventRecorder(client, "example.com/operator", "pod-1", work_waits=backlog)
+    async with running(recorder):
+        recorder.record(regarding, type="Normal", reason="Fine", action="Do", note="later")
+        await sent(client)
+        assert backlog.asked > 3
+
+
+async def test_an_event_waits_for_work_half_a_minute_at_most(client: KubeClient, regarding: Json) -> None:
+    time, backlog = [0.0], Backlog()
+    recorder = EventRecorder(client, "example.com/operator", "pod-1", work_waits=backlog, clock=lambda: time[0])
+    async with running(recorder):
+        recorder.record(regarding, type="Normal", reason="Fine", action="Do", note="later")
+        async with asyncio.timeout(DEADLINE):
+            while backlog.asked < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert not client.calls["create", EVENTS.plural]
+        time[0] = 30.0
+        await sent(client)
+
+
+async def test_no_event_is_dropped_for_the_sake_of_work(client: KubeClient, regarding: Json) -> None:
+    recorder = EventRecorder(client, "example.com/operator", "pod-1", work_waits=Backlog(), capacity=4)
+    for number in range(3):
+        recorder.record(regarding, type="Normal", reason="Fine", action="Do", note=f"number {number}")
+    async with running(recorder):
+        await sent(client)

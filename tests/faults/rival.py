@@ -58,4 +58,4 @@ async def _decide(arena: Arena, call: Call) -> None:
 
 def _sealed(spec: Json) -> Json:
     content = {key: value for key, value in spec.items() if key != "hash"} | {"actor": "somebody else"}
-    return seal(Decision.model_validate(content)).as_json()
+    return seal(Decision.model_validate(content))

@@ -112,6 +112,7 @@ class Manager:
             "penstock.dev/operator",
             self.identity,
             bucket=TokenBucket(EVENTS_PER_SECOND, EVENT_BURST),  # of their own: Events never hold up a write
+            work_waits=lambda: any(work.queue.depth for work in self._work),
             metrics=metrics,
         )
         self._left = left

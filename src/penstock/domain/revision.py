@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Collection
 from typing import Any
 
-import rfc8785
-
+from penstock.api.canonical import canonical
 from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.api.v1alpha1.model import ModelSpec
 from penstock.api.v1alpha1.modelstatus import Stage
@@ -23,7 +22,7 @@ NO_REVISION = "0" * REVISION_LENGTH
 
 def canonical_digest(value: Any) -> str:
     """Return `sha256:<hex>` of the RFC 8785 (canonical JSON) form of a JSON value."""
-    return "sha256:" + hashlib.sha256(rfc8785.dumps(value)).hexdigest()
+    return "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
 
 
 def spec_hash(spec: ModelSpec) -> str:

@@ -24,6 +24,8 @@ EventType = Literal["Normal", "Warning"]
 _Identity = tuple[str, str, str, str, str, str]
 _NOTE_LIMIT = 1024  # bytes, the API's bound
 _REMEMBERED = 4096
+_YIELD_SECONDS = 30.0
+_LOOK_SECONDS = 0.1
 
 
 @dataclass(slots=True)
@@ -43,6 +45,8 @@ class EventRecorder:
     The same event (object, type, reason, action, note) within ``window`` seconds of the last one raises the count of
     the first one's series instead of making another. ``controller`` is a qualified name, e.g. ``example.com/operator``,
     ``instance`` the process, e.g. the pod name.
+
+    While ``work_waits`` an Event lets it go first, for at most half a minute and as long as half of the queue is free.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class EventRecorder:
         window: float = 600.0,
         capacity: int = 1000,
         bucket: TokenBucket | None = None,
+        work_waits: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
         metrics: KubeMetrics | None = None,
     ) -> None:
@@ -62,6 +67,8 @@ class EventRecorder:
         self._instance = instance
         self._window = window
         self._bucket = bucket or TokenBucket(rate=5, burst=50)
+        self._work_waits = work_waits
+        self._draining = False
         self._clock = clock
         self._metrics = metrics or KubeMetrics()
         self._queue: asyncio.Queue[_Series] = asyncio.Queue(capacity)
@@ -129,6 +136,7 @@ class EventRecorder:
         while True:
             series = await self._queue.get()
             try:
+                await self._let_work_pass(series.last_seen + _YIELD_SECONDS)
                 await self._bucket.take()
                 await self._send(series)
             finally:
@@ -136,11 +144,24 @@ class EventRecorder:
 
     async def drain(self, timeout: float) -> None:
         """Waits until what is queued has been sent, at most ``timeout`` seconds; `run` must be running."""
+        self._draining = True
         try:
             async with asyncio.timeout(timeout):
                 await self._queue.join()
         except TimeoutError:
             logger.warning("%d events were not sent in time", self._queue.qsize())
+        finally:
+            self._draining = False
+
+    async def _let_work_pass(self, until: float) -> None:
+        half = self._queue.maxsize / 2
+
+        def waits() -> bool:
+            passes = self._work_waits() and not self._draining
+            return passes and self._queue.qsize() < half and self._clock() < until
+
+        while waits():  # noqa: ASYNC110 - nobody says when no work is left
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _send(self, series: _Series) -> None:
         series.queued = False

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import orjson
-import rfc8785
 
+from penstock.api.canonical import canonical
 from penstock.profile.errors import ProfileError
 from penstock.profile.profile import FORMAT_VERSION, FeatureProfile, Profile
 from penstock.stats.blocks import BlockCounts, Blocking, BlockTable
@@ -39,7 +39,7 @@ def dump_profile(profile: Profile) -> bytes:
     }
     if profile.blocks is not None:
         document["blocks"] = _blocks(profile.blocks, [feature.name for feature in profile.features])
-    return rfc8785.dumps(document) + b"\n"
+    return canonical(document) + b"\n"
 
 
 def load_profile(content: bytes) -> Profile:

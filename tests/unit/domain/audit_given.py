@@ -75,7 +75,7 @@ def _record(number: int, link: str | None, state: Checkpoint | None, seen: Obser
         verdict=commit.verdict.value,
         result=commit.result,
     )
-    return seal(decision).as_json()
+    return seal(decision)
 
 
 @dataclass

@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-import rfc8785
 from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema
 
+from penstock.api.canonical import canonical
 from penstock.api.v1alpha1.base import ApiObject, ApiType, Column, Crd
 from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.api.v1alpha1.fields import (
@@ -77,16 +77,16 @@ def content_hash(spec: Mapping[str, Any]) -> str:
     """Return the digest of a DecisionRecord's spec as JSON values, its own `hash` left out.
 
     Takes the stored JSON rather than the parsed type, so that fields of a newer release count too.
-    Raises rfc8785.CanonicalizationError for values that JSON cannot hold exactly.
+    Raises CanonicalizationError for values that JSON cannot hold exactly.
     """
     content = {key: value for key, value in spec.items() if key != "hash"}
-    return f"sha256:{hashlib.sha256(rfc8785.dumps(content)).hexdigest()}"
+    return f"sha256:{hashlib.sha256(canonical(content)).hexdigest()}"
 
 
-def seal(decision: Decision) -> DecisionRecordSpec:
-    """Return the decision as a record's spec, with its hash."""
+def seal(decision: Decision) -> dict[str, Any]:
+    """Return the decision as the JSON of a record's spec, with its hash."""
     content = decision.as_json()
-    return DecisionRecordSpec.model_validate(content | {"hash": content_hash(content)})
+    return {**content, "hash": content_hash(content)}
 
 
 class DecisionRecord(ApiObject):

@@ -150,7 +150,7 @@ class DecisionLog:
         """
         head, lost = self.head(model.uid), seen.lost
         known, digest = (head.sequence, head.hash) if head else (0, lost.hash if lost else None)
-        record = seal(
+        spec = seal(
             Decision(
                 model_name=model.name,
                 model_uid=model.uid,
@@ -171,7 +171,7 @@ class DecisionLog:
                 result=commit.result,
             )
         )
-        name = names.record_name(model.name, model.uid, record.sequence)
+        name = names.record_name(model.name, model.uid, spec["sequence"])
         obj: Json = {
             "apiVersion": API_VERSION,
             "kind": DECISIONRECORDS.kind,
@@ -180,7 +180,7 @@ class DecisionLog:
                 "namespace": model.namespace,
                 "labels": {**names.labels(model.name), names.MODEL_UID_LABEL: model.uid},
             },
-            "spec": record.as_json(),
+            "spec": spec,
         }
         if takes_slot(commit.result):
             self._under_way.add(model.uid)  # before the write: nobody else takes that slot meanwhile

@@ -68,7 +68,7 @@ class EvidenceSnapshot(ApiType):
 def evidence_digest(snapshot: EvidenceSnapshot | Mapping[str, Any]) -> str:
     """Return `sha256:<hex>` of the snapshot's RFC 8785 JSON, so that anybody can compute it again.
 
-    Takes the stored JSON too. Raises rfc8785.CanonicalizationError for what JSON cannot hold exactly.
+    Takes the stored JSON too. Raises CanonicalizationError for what JSON cannot hold exactly.
     """
     content = snapshot.as_json() if isinstance(snapshot, EvidenceSnapshot) else dict(snapshot)
     return canonical_digest(content)

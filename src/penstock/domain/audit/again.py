@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import rfc8785
 from pydantic import ValidationError
 
+from penstock.api.canonical import CanonicalizationError, canonical
 from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.domain.approval import evidence_digest
 from penstock.domain.audit.chain import basis_of
@@ -70,7 +70,7 @@ def _evidence(record: Json) -> Iterator[Difference]:
         return
     try:
         digest = evidence_digest(inputs["evidence"])
-    except (rfc8785.CanonicalizationError, TypeError, ValueError):
+    except (CanonicalizationError, TypeError, ValueError):
         digest = "none"
     if digest != inputs.get("evidenceDigest"):
         said = inputs.get("evidenceDigest")
@@ -103,8 +103,8 @@ def _misjudged(item: Any) -> str | None:
 
 def _same(one: Any, other: Any) -> bool:
     try:
-        return rfc8785.dumps(_kept(one)) == rfc8785.dumps(_kept(other))
-    except rfc8785.CanonicalizationError:
+        return canonical(_kept(one)) == canonical(_kept(other))
+    except CanonicalizationError:
         return False
 
 

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rfc8785 import CanonicalizationError
-
+from penstock.api.canonical import CanonicalizationError
 from penstock.api.v1alpha1.decisionrecord import content_hash
 from penstock.domain.lifecycle.stages import Verdict
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import rfc8785
 from pydantic import Field
 
+from penstock.api.canonical import canonical
 from penstock.api.v1alpha1.base import ApiType
 from penstock.api.v1alpha1.fields import Count, Hash, ModelName, Uid
 from penstock.api.v1alpha1.fields import Sequence as Number
@@ -43,7 +43,7 @@ class Statement(ApiType):
 
     def signed(self) -> bytes:
         """Return the bytes that the signature is about: RFC 8785 JSON."""
-        found: bytes = rfc8785.dumps(self.as_json())
+        found: bytes = canonical(self.as_json())
         return found
 
 
@@ -70,7 +70,7 @@ def kept(obj: Json) -> dict[str, Any]:
 
 def write_lines(objects: Sequence[Json]) -> bytes:
     """Return DecisionRecords as JSON lines; the same objects give the same bytes."""
-    return b"".join(rfc8785.dumps(kept(obj)) + b"\n" for obj in objects)
+    return b"".join(canonical(kept(obj)) + b"\n" for obj in objects)
 
 
 def read_lines(content: bytes) -> list[dict[str, Any]]:
