@@ -19,7 +19,8 @@ import uvloop
 
 from penstock.controllers.manager import Manager
 from penstock.controllers.sources import BY_KOPF
-from penstock.kube.reflector import PAGE_SIZE, SILENCE_SECONDS
+from penstock.kube.client import PAGE_SIZE
+from penstock.kube.reflector import SILENCE_SECONDS
 from penstock.kube.resources import Resource
 
 # A pod is killed 30 s after it was asked to end; before that the log should say why it did not end by itself.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,10 +12,10 @@ from typing import Protocol
 import orjson
 
 from penstock.kube import errors
-from penstock.kube.cache import packed
 from penstock.kube.client import KubeClient
 from penstock.kube.metrics import Children, KubeMetrics
 from penstock.kube.ownership import applied_fields, first_difference
+from penstock.kube.packing import Packing
 from penstock.kube.ratelimit import TokenBucket
 from penstock.kube.resources import Json, ObjectKey, Resource, controller_of, key_of, uid_of, version_of
 
@@ -110,6 +111,7 @@ class Applier:
         self._may_write = may_write
         self._applies = Children((metrics or KubeMetrics()).applies)
         self._memos: dict[ObjectKey, _Memo] = {}
+        self._packings: dict[Resource, Packing] = defaultdict(Packing)
 
     async def apply(
         self, resource: Resource, desired: Json, *, owner_uid: str, precondition: str | None = None
@@ -163,7 +165,7 @@ class Applier:
         memo = self._memos.get(key)
         if memo is not None and memo.written is not None:
             if not self._known.caught_up([key]):
-                written: Json = orjson.loads(memo.written)
+                written: Json = self._packings[key.resource].unpack(memo.written)
                 return written
             memo.written = None
         seen = self._known.get(key.resource, key.namespace, key.name)
@@ -284,7 +286,8 @@ class Applier:
         version = version_of(obj)
         if keep:
             self._known.note_write(key.resource, key.namespace, key.name, version)
-        self._memos[key] = _Memo(intent, _content_digest(obj), version, packed(obj) if keep else None)
+        written = self._packings[key.resource].pack(obj) if keep else None
+        self._memos[key] = _Memo(intent, _content_digest(obj), version, written)
 
     def _done(self, key: ObjectKey, result: str, obj: Json, *, changed: bool) -> Applied:
         self._applies(key.resource, result).inc()

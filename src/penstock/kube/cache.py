@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import orjson
-
 from penstock.kube.metrics import Children, KubeMetrics
 from penstock.kube.ownership import applied_fields
+from penstock.kube.packing import Packing
 from penstock.kube.resources import Json, ObjectKey, Resource, controller_of, key_of, uid_of, version_of
 
 _TOMBSTONES = 4096
@@ -22,8 +21,9 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Entry:
-    """An object as Python objects while it is in use, else packed: that is a fifth of the size."""
+    """An object as Python objects while it is in use, else packed."""
 
+    packing: Packing
     obj: Json | None
     packed: bytes | None
     uid: str
@@ -33,8 +33,12 @@ class _Entry:
     def read(self) -> Json:
         if self.obj is not None:
             return self.obj
-        found: Json = orjson.loads(self.packed or b"{}")
+        found: Json = self.packing.unpack(self.packed) if self.packed else {}
         return found
+
+    def pack(self) -> None:
+        self.packed = self.packed or self.packing.pack(self.obj)
+        self.obj = None
 
 
 class Cache:
@@ -68,8 +72,10 @@ class Cache:
         self._cached = Children(metrics.cached)
         self._pruned = Children(metrics.pruned)
         self._entries: dict[Resource, dict[ObjectKey, _Entry]] = defaultdict(dict)
-        self._by_owner: dict[str, dict[ObjectKey, None]] = defaultdict(dict)
-        self._by_label: dict[tuple[Resource, str, str, str], dict[ObjectKey, None]] = defaultdict(dict)
+        self._packings: dict[Resource, Packing] = defaultdict(Packing)
+        self._field_packings: dict[Resource, Packing] = defaultdict(Packing)
+        self._by_owner: dict[str, tuple[ObjectKey, ...]] = {}
+        self._by_label: dict[tuple[Resource, str, str, str], tuple[ObjectKey, ...]] = {}
         self._unpacked: OrderedDict[ObjectKey, _Entry] = OrderedDict()
         self._expected: dict[ObjectKey, tuple[int, float]] = {}
         self._deleted_at: OrderedDict[ObjectKey, int] = OrderedDict()
@@ -91,8 +97,9 @@ class Cache:
             self._unindex(key, held.read())
         owned = applied_fields(obj, self._field_manager)
         trimmed = self._trimmed(resource, obj)
-        fields = packed(owned) if owned is not None else None
-        entry = self._entries[resource][key] = _Entry(trimmed, None, uid_of(trimmed), version, fields)
+        fields = self._field_packings[resource].pack(owned) if owned is not None else None
+        packing = self._packings[resource]
+        entry = self._entries[resource][key] = _Entry(packing, trimmed, None, uid_of(trimmed), version, fields)
         self._used(key, entry)
         self._index(key, trimmed)
         self._met(key, version)
@@ -152,7 +159,7 @@ class Cache:
         entry = self._entries[resource].get(ObjectKey(resource, namespace or "", name))
         if entry is None or entry.owned_fields is None:
             return None
-        fields: Json = orjson.loads(entry.owned_fields)
+        fields: Json = self._field_packings[resource].unpack(entry.owned_fields)
         return fields
 
     def list(self, resource: Resource, namespace: str | None = None) -> Sequence[Json]:
@@ -177,6 +184,11 @@ class Cache:
     def keys(self, resource: Resource, namespace: str | None = None) -> Sequence[ObjectKey]:
         """The keys of all objects of a kind, of one namespace or of all."""
         return [key for key in self._entries[resource] if namespace is None or key.namespace == namespace]
+
+    def version(self, key: ObjectKey) -> int | None:
+        """The resourceVersion of the object, None if it is not held or its version is no number."""
+        entry = self._entries[key.resource].get(key)
+        return entry.version if entry is not None else None
 
     def highest_version(self, resource: Resource) -> int:
         """The highest resourceVersion ever seen for the kind; a later list below it means etcd was set back."""
@@ -233,8 +245,7 @@ class Cache:
         self._unpacked.move_to_end(key)
         if len(self._unpacked) > self._keep_unpacked:
             _, oldest = self._unpacked.popitem(last=False)
-            oldest.packed = oldest.packed or packed(oldest.obj)
-            oldest.obj = None
+            oldest.pack()
 
     def _is_caught_up(self, key: ObjectKey) -> bool:
         expected = self._expected.get(key)
@@ -262,9 +273,9 @@ class Cache:
 
     def _index(self, key: ObjectKey, obj: Json) -> None:
         if (owner := controller_of(obj)) is not None:
-            self._by_owner[owner["uid"]][key] = None
+            _enter(self._by_owner, owner["uid"], key)
         for label in self._label_keys & _labels(obj).keys():
-            self._by_label[key.resource, key.namespace, label, _labels(obj)[label]][key] = None
+            _enter(self._by_label, (key.resource, key.namespace, label, _labels(obj)[label]), key)
 
     def _unindex(self, key: ObjectKey, obj: Json) -> None:
         if (owner := controller_of(obj)) is not None:
@@ -276,17 +287,17 @@ class Cache:
         self._cached(resource).set(len(self._entries[resource]))
 
 
-def _discard(index: dict[T, dict[ObjectKey, None]], value: T, key: ObjectKey) -> None:
-    bucket = index[value]
-    bucket.pop(key, None)
-    if not bucket:
+# Most entries of an index name one object or a few: tuples are a quarter of the size of anything that can grow.
+def _enter(index: dict[T, tuple[ObjectKey, ...]], value: T, key: ObjectKey) -> None:
+    index[value] = (*index.get(value, ()), key)
+
+
+def _discard(index: dict[T, tuple[ObjectKey, ...]], value: T, key: ObjectKey) -> None:
+    left = tuple(other for other in index[value] if other != key)
+    if left:
+        index[value] = left
+    else:
         del index[value]
-
-
-def packed(value: object) -> bytes:
-    """Return the value as JSON text of no more memory than it is long."""
-    # What orjson returns keeps the buffer it was written into, of up to 16 KiB; a copy has the size of its content.
-    return bytes(memoryview(orjson.dumps(value)))
 
 
 def _labels(obj: Json) -> dict[str, str]:

@@ -6,9 +6,9 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -20,6 +20,7 @@ from penstock.kube.connection import Connection, load_connection
 from penstock.kube.metrics import Children, KubeMetrics
 from penstock.kube.resources import Json, Resource
 
+T = TypeVar("T")
 _JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML; the API server knows no apply-patch+json
 _MERGE = "application/merge-patch+json"
@@ -27,7 +28,8 @@ _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 WRITE_TIMEOUT = 4.0
 READ_TIMEOUT = 10.0
 LIST_TIMEOUT = 30.0
-PAGE_SIZE = 500
+# One page is in memory at a time, as Python objects with all that is thrown away: ten times its size on the wire.
+PAGE_SIZE = 100
 
 
 class KubeClient:
@@ -104,20 +106,22 @@ class KubeClient:
         version = str(metadata.get("resourceVersion") or "")
         return answer.get("items") or [], version, str(metadata.get("continue") or "")
 
-    async def list(
+    async def collect(
         self,
         resource: Resource,
+        take: Callable[[Json], T],
         namespace: str | None = None,
         *,
         label_selector: str | None = None,
         metadata_only: bool = False,
         page_size: int = PAGE_SIZE,
-    ) -> tuple[list[Json], str]:
-        """Reads all objects of a kind, page by page, from one consistent snapshot.
+    ) -> tuple[list[T], str]:
+        """Reads all objects of a kind, page by page, from one consistent snapshot; one page is held at a time.
 
-        Returns the objects and the snapshot's resourceVersion. Items lack apiVersion and kind, as on the wire.
+        Returns what ``take`` makes of each object, and the snapshot's resourceVersion. Items lack apiVersion and kind,
+        as on the wire. If the snapshot is compacted meanwhile all is read again: ``take`` may get an object twice.
         """
-        items: list[Json] = []
+        items: list[T] = []
         version, token, limit = "", "", page_size
         while True:
             try:
@@ -131,9 +135,28 @@ class KubeClient:
                 items, version, token, limit = [], "", "", 0
                 continue
             version = version or listed_at
-            items.extend(found)
+            items.extend(map(take, found))
             if not token:
                 return items, version
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str | None = None,
+        metadata_only: bool = False,
+        page_size: int = PAGE_SIZE,
+    ) -> tuple[list[Json], str]:
+        """Reads all objects of a kind, as `collect`; returns them and the snapshot's resourceVersion."""
+        return await self.collect(
+            resource,
+            lambda item: item,
+            namespace,
+            label_selector=label_selector,
+            metadata_only=metadata_only,
+            page_size=page_size,
+        )
 
     @contextlib.asynccontextmanager
     async def watch(

@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from penstock.kube import errors
 from penstock.kube.cache import Cache
@@ -38,6 +39,14 @@ class Missed:
     removed: Sequence[Json] = field(default_factory=list)
     unseen: Sequence[ObjectKey] = field(default_factory=list)
     rewound: bool = False
+
+
+class _Live(NamedTuple):
+    """What is kept of an object in a list: with its managed fields it is a hundred times as large."""
+
+    key: ObjectKey
+    uid: str
+    version: int
 
 
 class Pruner:
@@ -85,32 +94,30 @@ class Pruner:
         """Lists one scope now and drops from the cache what is gone. Raises ApiError."""
         resource = scope.resource
         seen_before = self._cache.highest_version(resource)
-        items, listed_at = await self._client.list(
-            resource, scope.namespace, label_selector=scope.label_selector, metadata_only=True
+        items, listed_at = await self._client.collect(
+            resource,
+            lambda item: _Live(key_of(resource, item), uid_of(item), _number(version_of(item))),
+            scope.namespace,
+            label_selector=scope.label_selector,
+            metadata_only=True,
         )
         if listed_at.isdecimal() and int(listed_at) < seen_before:
             logger.error("%s went back from version %d to %s: restored?", resource, seen_before, listed_at)
             return Missed(scope, rewound=True)
-        live = {(key.namespace, key.name, uid_of(item)) for item in items if (key := key_of(resource, item))}
+        live = {(item.key.namespace, item.key.name, item.uid) for item in items}
         removed = self._cache.prune(resource, live, listed_at, namespace=scope.namespace)
         return Missed(scope, removed, self._unseen(scope, items))
 
-    def _unseen(self, scope: Scope, items: list[Json]) -> list[ObjectKey]:
+    def _unseen(self, scope: Scope, items: Sequence[_Live]) -> list[ObjectKey]:
         """Objects whose cached version was behind the same live version in the last pass too: not just in flight."""
-        behind: dict[ObjectKey, int] = {}
-        for item in items:
-            key = key_of(scope.resource, item)
-            held = self._cache.get(scope.resource, key.namespace, key.name)
-            live = _number(version_of(item))
-            if live > (_number(version_of(held)) if held is not None else -1):
-                behind[key] = live
+        behind = {item.key: item.version for item in items if item.version > self._held_version(item.key)}
         before = self._behind.get(scope, {})
         self._behind[scope] = behind
-        return [key for key in behind if key in before and _number(self._held_version(key)) < before[key]]
+        return [key for key in behind if key in before and self._held_version(key) < before[key]]
 
-    def _held_version(self, key: ObjectKey) -> str:
-        held = self._cache.get(key.resource, key.namespace, key.name)
-        return version_of(held) if held is not None else ""
+    def _held_version(self, key: ObjectKey) -> int:
+        held = self._cache.version(key)
+        return held if held is not None else -1
 
 
 def _number(resource_version: str) -> int:

@@ -17,8 +17,6 @@ from penstock.kube.resources import Json, Resource, key_of, uid_of, version_of
 
 logger = logging.getLogger(__name__)
 
-# One page is in memory at a time, as Python objects with all that a trim throws away: ten times its size on the wire.
-PAGE_SIZE = 200
 SERVER_TIMEOUT = 290
 SILENCE_SECONDS = 70.0
 # A kind that the cluster does not have may be installed later.
@@ -158,25 +156,14 @@ class Reflector:
     async def _read_pages(self) -> tuple[set[tuple[str, str, str]], str]:
         """Pass one whole list on, and return what is in it and its resourceVersion."""
         resource = self.source.resource
-        live: set[tuple[str, str, str]] = set()
-        version, token, limit = "", "", PAGE_SIZE
-        while True:
-            try:
-                items, listed_at, token = await self._client.page(
-                    resource, None, token, limit=limit, label_selector=self.source.label_selector
-                )
-            except errors.Gone:
-                if not token:
-                    raise
-                live, version, token, limit = set(), "", "", 0
-                continue
-            version = version or listed_at
-            for item in items:
-                key = key_of(resource, item)
-                live.add((key.namespace, key.name, uid_of(item)))
-                self._pass_on(None, item)
-            if not token:
-                return live, version
+
+        def take(item: Json) -> tuple[str, str, str]:
+            self._pass_on(None, item)
+            key = key_of(resource, item)
+            return key.namespace, key.name, uid_of(item)
+
+        found, version = await self._client.collect(resource, take, label_selector=self.source.label_selector)
+        return set(found), version
 
     async def _watch(self) -> None:
         """Pass events on until the server ends the stream. Raises ApiError, Gone if it cannot be resumed."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from penstock.kube.client import KubeClient
+from penstock.kube.client import PAGE_SIZE, KubeClient
 from penstock.kube.reflector import Reflector, Source, StateRewound
 from penstock.kube.resources import CONFIG_MAPS, Resource
 from tests.unit.kube.test_client import serving
@@ -89,8 +89,8 @@ async def test_a_list_whose_snapshot_expires_is_read_again_in_one_piece(script: 
     await asyncio.wait_for(reflector.listed(), 20)
     assert store.kept == [{"b", "c"}]
     assert [(asked.get("limit"), asked.get("continue")) for asked in script.asked[:3]] == [
-        ("200", None),
-        ("200", "next"),
+        (str(PAGE_SIZE), None),
+        (str(PAGE_SIZE), "next"),
         (None, None),
     ]
     task.cancel()

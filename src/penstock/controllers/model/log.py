@@ -22,9 +22,9 @@ from penstock.domain.lifecycle import replay
 from penstock.domain.lifecycle.decide import Commit
 from penstock.domain.lifecycle.observed import Observed
 from penstock.domain.lifecycle.slots import takes_slot
-from penstock.kube.cache import packed
 from penstock.kube.client import KubeClient
 from penstock.kube.errors import AlreadyExists
+from penstock.kube.packing import Packing
 
 Json = dict[str, Any]
 ACTOR = "penstock"
@@ -52,8 +52,9 @@ class DecisionLog:
         """`permit`: waits until one more write may be sent, and raises for who may not decide any more."""
         self._client = client
         self._permit = permit
-        # Sequence and JSON of each: as Python objects they are eight times that size.
+        # Sequence and packed JSON of each: as Python objects they are fifty times that size.
         self._heads: dict[str, tuple[int, bytes]] = {}
+        self._packing = Packing()
         self._parsed: Recent[DecisionRecordSpec] = Recent(HEADS_PARSED)
         self._under_way: set[str] = set()
         # By namespace and name, then by uid: what a later Model of that name inherits.
@@ -81,12 +82,12 @@ class DecisionLog:
     def _note_head(self, spec: Json) -> DecisionRecordSpec:
         """Keep a record as a head; what its decision looked at is read from the cluster if it is needed."""
         uid = spec["modelUID"]
-        kept = self._heads[uid] = (spec["sequence"], packed({**spec, "inputs": {}}))
+        kept = self._heads[uid] = (spec["sequence"], self._packing.pack({**spec, "inputs": {}}))
         self._count(uid)
         return self._parse(kept)
 
     def _parse(self, kept: tuple[int, bytes]) -> DecisionRecordSpec:
-        return self._parsed.get(kept, lambda: DecisionRecordSpec.model_validate_json(kept[1]))
+        return self._parsed.get(kept, lambda: DecisionRecordSpec.model_validate(self._packing.unpack(kept[1])))
 
     def _count(self, uid: str) -> None:
         head = self.head(uid)
