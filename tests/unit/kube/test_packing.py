@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from penstock.kube.packing import Packing
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
@@ -39,5 +39,5 @@ def test_objects_of_one_kind_shrink_to_what_tells_them_apart() -> None:
 
     packing = Packing()
     packing.pack(pod(0))
-    assert len(orjson.dumps(pod(1))) > 1500
-    assert len(packing.pack(pod(1))) < 150
+    assert len(orjson.dumps(pod(1))) > 1000
+    assert len(packing.pack(pod(1))) < 120
