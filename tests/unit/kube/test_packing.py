@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from penstock.kube.packing import Packing
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
 )
 
 
-@given(st.lists(JSON, min_size=1))
+@given(st.lists(JSON, min_size=1, max_size=5))
 def test_whatever_was_packed_is_unpacked_in_any_order(values: list[Any]) -> None:
     packing = Packing()
     packed = [packing.pack(value) for value in values]
