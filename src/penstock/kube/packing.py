@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 # Raw deflate with a window and tables for values of some kilobytes: the usual ones take a quarter of a megabyte a time.
-_WINDOW_BITS = -14
+_WINDOW_BITS = 14
+_WINDOW = 1 << _WINDOW_BITS
 _TABLES = 5
 _LEVEL = 6
 
@@ -25,10 +26,10 @@ class Packing:
     def pack(self, value: object) -> bytes:
         """Return a JSON value in packed form, which only this instance can unpack."""
         text = orjson.dumps(value)
-        self._dictionary = self._dictionary or text
-        packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _TABLES, zdict=self._dictionary)
+        self._dictionary = self._dictionary or text[-_WINDOW:]
+        packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -_WINDOW_BITS, _TABLES, zdict=self._dictionary)
         return packer.compress(text) + packer.flush()
 
     def unpack(self, packed: bytes) -> Any:
         """Return the value."""
-        return orjson.loads(zlib.decompressobj(_WINDOW_BITS, zdict=self._dictionary).decompress(packed))
+        return orjson.loads(zlib.decompressobj(-_WINDOW_BITS, zdict=self._dictionary).decompress(packed))
