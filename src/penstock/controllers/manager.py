@@ -49,7 +49,7 @@ from penstock.kube.prune import Missed, Pruner, Scope
 from penstock.kube.queue import WorkQueue
 from penstock.kube.ratelimit import TokenBucket
 from penstock.kube.reflector import SILENCE_SECONDS, Reflector, Source, StateRewound
-from penstock.kube.resources import Resource, key_of
+from penstock.kube.resources import ObjectKey, Resource, key_of
 from penstock.metrics.factory import SourceFactory
 from penstock.metrics.http import HttpClient
 from penstock.telemetry.server import TelemetryServer
@@ -100,7 +100,7 @@ class Manager:
             label_indexes=(names.MODEL_LABEL, names.REVISION_LABEL, FEATURE_SET_LABEL, GATE_LABEL),
             metrics=metrics,
         )
-        self.queue: WorkQueue[Key] = WorkQueue("model", metrics=metrics)
+        self.queue: WorkQueue[Key] = WorkQueue("model", metrics=metrics, urgent=self._is_moving)
         bucket = TokenBucket(config.writes_per_second, config.write_burst)
         self._elector = LeaderElector(client, namespace, LEASE_NAME, self.identity, metrics=metrics)
         self._applier = Applier(client, self.cache, bucket, may_write=self._elector.is_leading, metrics=metrics)
@@ -302,6 +302,10 @@ class Manager:
             await reflector.refresh(FRESH_SECONDS)
         for reader in self._readers:  # last: what they name must be there before they are looked at
             await reader.read()
+
+    def _is_moving(self, key: Key) -> bool:
+        uid = self.cache.uid(ObjectKey(MODELS, *key))
+        return uid is not None and self._log.is_moving(uid)
 
     def _is_busy(self) -> bool:
         return any(work.queue.depth or work.queue.longest_running for work in self._work)

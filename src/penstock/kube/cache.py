@@ -185,6 +185,11 @@ class Cache:
         """The keys of all objects of a kind, of one namespace or of all."""
         return [key for key in self._entries[resource] if namespace is None or key.namespace == namespace]
 
+    def uid(self, key: ObjectKey) -> str | None:
+        """The uid of the object, None if it is not held."""
+        entry = self._entries[key.resource].get(key)
+        return entry.uid if entry is not None else None
+
     def version(self, key: ObjectKey) -> int | None:
         """The resourceVersion of the object, None if it is not held or its version is no number."""
         entry = self._entries[key.resource].get(key)

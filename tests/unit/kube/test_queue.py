@@ -231,13 +231,30 @@ def test_ages_tell_how_long_keys_wait_and_handlings_run() -> None:
     run_virtual(main)
 
 
+def test_urgent_keys_go_first_and_leave_every_fourth_turn_to_the_others() -> None:
+    async def main() -> None:
+        queue, handler = WorkQueue[str](urgent=lambda key: key.startswith("u")), Recorder()
+        for number in range(4):
+            queue.add(f"o{number}")
+        for number in range(7):
+            queue.add(f"u{number}")
+        assert queue.depth == 11
+        async with running(queue, handler, workers=1):
+            await asyncio.sleep(1)
+        assert queue.depth == 0
+        handled = [key for key, _ in handler.handled]
+        assert handled == ["u0", "u1", "u2", "o0", "u3", "u4", "u5", "o1", "u6", "o2", "o3"]
+
+    run_virtual(main)
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_no_change_is_ever_missed(seed: int) -> None:
     """Random adds, delays, failures, stops: in the end every key was handled after its last change."""
 
     async def main() -> None:
         rng = random.Random(seed)
-        queue = WorkQueue[str](rng=rng)
+        queue = WorkQueue[str](rng=rng, urgent=lambda key: changed[key] % 3 == 0)
         keys = [f"key-{number}" for number in range(8)]
         changed: dict[str, int] = dict.fromkeys(keys, 0)
         seen: dict[str, int] = dict.fromkeys(keys, 0)

@@ -21,7 +21,7 @@ from penstock.domain.audit.heads import KnownHead, open_quarantines
 from penstock.domain.lifecycle import replay
 from penstock.domain.lifecycle.decide import Commit
 from penstock.domain.lifecycle.observed import Observed
-from penstock.domain.lifecycle.slots import takes_slot
+from penstock.domain.lifecycle.slots import is_moving, takes_slot
 from penstock.kube.client import KubeClient
 from penstock.kube.errors import AlreadyExists
 from penstock.kube.packing import Packing
@@ -57,6 +57,7 @@ class DecisionLog:
         self._packing = Packing()
         self._parsed: Recent[DecisionRecordSpec] = Recent(HEADS_PARSED)
         self._under_way: set[str] = set()
+        self._moving: set[str] = set()
         # By namespace and name, then by uid: what a later Model of that name inherits.
         self._quarantines: dict[tuple[str, str], dict[str, tuple[RejectedRevision, ...]]] = {}
 
@@ -79,6 +80,10 @@ class DecisionLog:
         """Return how many Models change what serves now, without the one with that uid."""
         return len(self._under_way - {besides})
 
+    def is_moving(self, uid: str) -> bool:
+        """Whether a revision of the Model is on its way, so that looks at it must not wait behind a crowd."""
+        return uid in self._moving
+
     def _note_head(self, spec: Json) -> DecisionRecordSpec:
         """Keep a record as a head; what its decision looked at is read from the cluster if it is needed."""
         uid = spec["modelUID"]
@@ -91,8 +96,8 @@ class DecisionLog:
 
     def _count(self, uid: str) -> None:
         head = self.head(uid)
-        change = self._under_way.add if head is not None and takes_slot(head.result) else self._under_way.discard
-        change(uid)
+        _keep(self._under_way, uid, head is not None and takes_slot(head.result))
+        _keep(self._moving, uid, head is not None and is_moving(head.result))
 
     def _note_quarantines(self, namespace: str, record: DecisionRecordSpec) -> None:
         held = tuple(open_quarantines(record.result))
@@ -194,6 +199,10 @@ class DecisionLog:
         finally:
             self._count(model.uid)
         return True
+
+
+def _keep(uids: set[str], uid: str, belongs: bool) -> None:
+    (uids.add if belongs else uids.discard)(uid)
 
 
 def _changes_wanted(head: DecisionRecordSpec | None, commit: Commit) -> bool:

@@ -17,6 +17,11 @@ def takes_slot(state: Checkpoint) -> bool:
     return candidate.stage in _TAKING
 
 
+def is_moving(state: Checkpoint) -> bool:
+    """Whether a revision is on its way: what is seen of it decides within seconds whether it goes on or back."""
+    return state.candidate is not None and state.candidate.stage is not Stage.PENDING
+
+
 def sentence(state: Checkpoint, taken: int, most: int) -> str:
     """Say why the Model may not begin a rollout now; empty if it may.
 
