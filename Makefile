@@ -21,7 +21,7 @@ lint: venv
 	@$(PY) -m penstock.api.crdgen --check
 
 unit: venv
-	@.venv/bin/pytest -q -n 2 tests/unit tests/property
+	@.venv/bin/pytest -q -n 2 --no-loadscope-reorder tests/unit tests/property
 
 test: venv  ## every test layer with a sample of the fault campaign, from nothing
 	@hack/test.sh

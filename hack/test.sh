@@ -9,6 +9,6 @@ export CI=true
 .venv/bin/python -m hack.cluster up
 .venv/bin/python -m hack.cluster.images
 # Two tests at a time; those of the cluster one by one, when the others are done (tests/conftest.py).
-exec .venv/bin/pytest -n 2 --dist loadgroup --no-loadscope-reorder \
+exec .venv/bin/pytest -n 2 --no-loadscope-reorder \
   tests/unit tests/property tests/contract tests/controller \
   tests/e2e tests/faults/test_sample.py tests/faults/test_ledger.py

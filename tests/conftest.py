@@ -1,17 +1,21 @@
-from pathlib import Path
-
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.cluster import api_server, cluster, namespace
 
 __all__ = ["api_server", "cluster", "namespace"]
 
-# They share one cluster, or its cores: several workers leave them to one.
-_ONE_BY_ONE = tuple(Path(__file__).parent / folder for folder in ("e2e", "faults"))
+_ONE_BY_ONE = ("tests/e2e/", "tests/faults/")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that cannot run beside each other into one group of pytest-xdist."""
-    for item in items:
-        if any(item.path.is_relative_to(folder) for folder in _ONE_BY_ONE):
-            item.add_marker(pytest.mark.xdist_group("cluster"))
+class Workers(LoadScopeScheduling):
+    """Hands out tests one at a time; those that share the cluster, or its cores, all go to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "cluster" if nodeid.startswith(_ONE_BY_ONE) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Workers:
+    """Choose who runs what where there are several workers (`-n 2`)."""
+    return Workers(config, log)
