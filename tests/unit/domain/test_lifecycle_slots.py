@@ -32,7 +32,9 @@ def test_what_changes_traffic_takes_a_slot(stage: Stage, takes: bool) -> None:
     under_way = state.model_copy(update={"candidate": state.candidate.model_copy(update={"stage": stage})})
     assert slots.takes_slot(under_way) is takes
     assert slots.is_moving(under_way) is (stage is not Stage.PENDING)
-    assert not slots.takes_slot(under_way.model_copy(update={"stable": None})), "a first revision changes nothing"
+    first = under_way.model_copy(update={"stable": None})
+    assert not slots.takes_slot(first), "a first revision changes nothing"
+    assert not slots.is_moving(first), "and harms nobody"
     assert not slots.is_moving(stable("a"))
 
 

@@ -81,7 +81,7 @@ class DecisionLog:
         return len(self._under_way - {besides})
 
     def is_moving(self, uid: str) -> bool:
-        """Whether a revision of the Model is on its way, so that looks at it must not wait behind a crowd."""
+        """Whether a candidate is on its way beside what serves, so that looks at it must not wait behind a crowd."""
         return uid in self._moving
 
     def _note_head(self, spec: Json) -> DecisionRecordSpec:

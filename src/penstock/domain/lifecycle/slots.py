@@ -18,8 +18,9 @@ def takes_slot(state: Checkpoint) -> bool:
 
 
 def is_moving(state: Checkpoint) -> bool:
-    """Whether a revision is on its way: what is seen of it decides within seconds whether it goes on or back."""
-    return state.candidate is not None and state.candidate.stage is not Stage.PENDING
+    """Whether a candidate is on its way beside what serves: what is seen of it may take it back within seconds."""
+    candidate = state.candidate
+    return candidate is not None and state.stable is not None and candidate.stage is not Stage.PENDING
 
 
 def sentence(state: Checkpoint, taken: int, most: int) -> str:
