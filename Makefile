@@ -12,7 +12,7 @@ venv: .venv/.stamp
 .venv/.stamp: requirements/dev.txt requirements/bootstrap.txt pyproject.toml
 	@hack/venv.sh
 
-check: venv lint unit  ## lint, types, unit and property tests, CRDs up to date (some 11 min)
+check: venv lint unit  ## lint, types, unit and property tests, CRDs up to date
 
 lint: venv
 	@.venv/bin/ruff check --quiet . && .venv/bin/ruff format --check --quiet .
