@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import Any
@@ -33,6 +34,11 @@ def canonical(value: Any) -> bytes:
     except TypeError:
         return rfc8785.dumps(value)
     return text if _is_canonical(text, value) else rfc8785.dumps(value)
+
+
+def canonical_digest(value: Any) -> str:
+    """Return `sha256:<hex>` of the RFC 8785 (canonical JSON) form of a JSON value; raises as `canonical`."""
+    return f"sha256:{hashlib.sha256(canonical(value)).hexdigest()}"
 
 
 def _is_canonical(text: bytes, value: Any) -> bool:

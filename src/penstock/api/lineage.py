@@ -1,13 +1,12 @@
 """`penstock-lineage.json` beside a model: which data, which features and which code it was made of."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from penstock.api.canonical import canonical
+from penstock.api.canonical import canonical_digest
 from penstock.api.v1alpha1.base import ApiType
 from penstock.api.v1alpha1.featureset import Feature
 from penstock.api.v1alpha1.fields import Count, Digest, Hash, Text, Timestamp
@@ -19,7 +18,7 @@ MAX_BYTES = 4 << 20
 
 def schema_digest(version: str, features: Sequence[Any]) -> str:
     """`sha256:<hex>` of a feature schema: over the canonical JSON (RFC 8785) of its version and its features."""
-    return "sha256:" + hashlib.sha256(canonical([version, list(features)])).hexdigest()
+    return canonical_digest([version, list(features)])
 
 
 def _as_text(value: Any) -> Any:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from typing import Any
 
-from penstock.api.canonical import canonical
+from penstock.api.canonical import canonical_digest
 from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.api.v1alpha1.model import ModelSpec
 from penstock.api.v1alpha1.modelstatus import Stage
@@ -18,11 +17,6 @@ REVISION_HASH_VERSION = "penstock.dev/revision/1"
 REVISION_LENGTH = 12
 # Stands where no revision can be named yet.
 NO_REVISION = "0" * REVISION_LENGTH
-
-
-def canonical_digest(value: Any) -> str:
-    """Return `sha256:<hex>` of the RFC 8785 (canonical JSON) form of a JSON value."""
-    return "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
 
 
 def spec_hash(spec: ModelSpec) -> str:

@@ -17,7 +17,7 @@ _LEVEL = 6
 class Packing:
     """Packs values that resemble each other, such as the objects of one kind: the first is the others' dictionary.
 
-    A Deployment of 4 KB becomes some 300 bytes, and costs 15 µs to pack and 5 to unpack beside reading the JSON.
+    Both ways take less time than a request by far; what is left is what tells a value from the first.
     """
 
     def __init__(self) -> None:

@@ -1,12 +1,11 @@
 """The kind DecisionRecord: one entry of a Model's decision log, chained by hashes."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema
 
-from penstock.api.canonical import canonical
+from penstock.api.canonical import canonical_digest
 from penstock.api.v1alpha1.base import ApiObject, ApiType, Column, Crd
 from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.api.v1alpha1.fields import (
@@ -79,8 +78,7 @@ def content_hash(spec: Mapping[str, Any]) -> str:
     Takes the stored JSON rather than the parsed type, so that fields of a newer release count too.
     Raises CanonicalizationError for values that JSON cannot hold exactly.
     """
-    content = {key: value for key, value in spec.items() if key != "hash"}
-    return f"sha256:{hashlib.sha256(canonical(content)).hexdigest()}"
+    return canonical_digest({key: value for key, value in spec.items() if key != "hash"})
 
 
 def seal(decision: Decision) -> dict[str, Any]:

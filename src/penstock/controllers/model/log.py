@@ -52,7 +52,7 @@ class DecisionLog:
         """`permit`: waits until one more write may be sent, and raises for who may not decide any more."""
         self._client = client
         self._permit = permit
-        # Sequence and packed JSON of each: as Python objects they are fifty times that size.
+        # Sequence and packed JSON of each: as Python objects they are many times that size.
         self._heads: dict[str, tuple[int, bytes]] = {}
         self._packing = Packing()
         self._parsed: Recent[DecisionRecordSpec] = Recent(HEADS_PARSED)

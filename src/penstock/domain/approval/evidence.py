@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, JsonValue
 
+from penstock.api.canonical import canonical_digest
 from penstock.api.v1alpha1.base import ApiType
 from penstock.api.v1alpha1.fields import Timestamp
-from penstock.domain.revision import canonical_digest
 
 Numbers = dict[str, JsonValue]
 """Values, bounds and counts as they are shown: decimal strings or integers."""

@@ -8,11 +8,11 @@ from typing import Any
 
 from cronsim import CronSim, CronSimError
 
+from penstock.api.canonical import canonical_digest
 from penstock.api.v1alpha1.conditions import Reason
 from penstock.api.v1alpha1.featureset import FeatureSetSpec
 from penstock.api.v1alpha1.featuresetstatus import ValidationRun, Verdict
 from penstock.domain.features.schema import FeatureSchema
-from penstock.domain.revision import canonical_digest
 
 DEFINITION_VERSION = "penstock.dev/dataset/1"
 BASELINE_VERSION = "penstock.dev/baseline/1"

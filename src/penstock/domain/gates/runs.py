@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from penstock.api.canonical import canonical_digest
 from penstock.api.v1alpha1.conditions import Reason
 from penstock.api.v1alpha1.evaluationgate import EvaluationGateSpec
 from penstock.domain.gates.task import GateResult
 from penstock.domain.gates.verdict import GateVerdict, Verdict
-from penstock.domain.revision import canonical_digest
 
 GATE_VERSION = "penstock.dev/gate/1"
 JOB_VERSION = "penstock.dev/evaluation-job/1"
