@@ -10,6 +10,7 @@ from hack.cluster.apiserver import ApiServer
 from penstock.kube.client import KubeClient
 from penstock.kube.events import EventRecorder
 from penstock.kube.resources import CONFIG_MAPS, EVENTS, NAMESPACES, Json
+from tests.support.cluster import until
 
 DEADLINE = 30
 
@@ -101,9 +102,7 @@ class Backlog:
 
 
 async def sent(client: KubeClient) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not client.calls["create", EVENTS.plural]:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: client.calls["create", EVENTS.plural] > 0, lambda: "an Event is sent")
 
 
 async def test_work_that_waits_goes_first(client: KubeClient, regarding: Json) -> None:
@@ -120,9 +119,7 @@ async def test_an_event_waits_for_work_half_a_minute_at_most(client: KubeClient,
     recorder = EventRecorder(client, "example.com/operator", "pod-1", work_waits=backlog, clock=lambda: time[0])
     async with running(recorder):
         recorder.record(regarding, type="Normal", reason="Fine", action="Do", note="later")
-        async with asyncio.timeout(DEADLINE):
-            while backlog.asked < 2:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: backlog.asked >= 2, lambda: "the Event has been held back twice")
         assert not client.calls["create", EVENTS.plural]
         time[0] = 30.0
         await sent(client)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from penstock.kube.client import KubeClient
 from penstock.kube.reflector import Reflector, Source
 from penstock.kube.resources import CONFIG_MAPS, Resource
 from tests.faults.proxy import Call, Heard, Mode, Proxy, Reply
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, until
 
 Json = dict[str, Any]
 
@@ -81,14 +80,6 @@ def config_map(namespace: str, name: str, content: str) -> Json:
     label, value = OURS.split("=")
     metadata = {"namespace": namespace, "name": name, "labels": {label: value}}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"is": content}}
-
-
-async def until(condition: Callable[[], bool], what: Callable[[], str]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"after {DEADLINE:g} s it was still not so that {what()}")
-        await asyncio.sleep(0.02)
 
 
 @contextlib.asynccontextmanager

@@ -1,5 +1,6 @@
 """A real API server for tests, and a small client that says what the server said."""
 
+import asyncio
 import copy
 import ssl
 import time
@@ -156,6 +157,15 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) ->
         if time.monotonic() > deadline:
             pytest.fail(f"after {seconds} s it was still not so that {what}")
         time.sleep(0.05)
+
+
+async def until(condition: Callable[[], bool], what: Callable[[], str], seconds: float = 20) -> None:
+    """As `wait_until`, where the event loop has to go on meanwhile; `what` is asked when it did not come true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"after {seconds:g} s it was still not so that {what()}")
+        await asyncio.sleep(0.02)
 
 
 @pytest.fixture(scope="session")
