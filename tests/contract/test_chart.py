@@ -14,7 +14,8 @@ from penstock.controllers.policies import PolicyGuard
 from penstock.kube.client import KubeClient
 from tests.contract.chart import IMAGES, OPERATOR, helm, kinds, only, render
 from tests.contract.manifests import MODEL, REVISION, record
-from tests.support.cluster import CRDS, Cluster, Refused, wait_until
+from tests.support.cluster import CRDS, Cluster, Refused
+from tests.support.policies import POLICY_KINDS, install_policies
 
 CONTROLLERS = "system:serviceaccount:kube-system"
 
@@ -96,19 +97,7 @@ def guarded() -> Iterator[ApiServer]:
     """An API server of its own with CRDs and policies: they would stand in the way of the other tests."""
     with ApiServer() as server, Cluster(server.kubeconfig) as admin:
         admin.install_crds()
-        for obj in render():
-            if obj["kind"].startswith("ValidatingAdmissionPolicy"):
-                admin.apply(obj)
-        probe = {**REVISION, "metadata": {**REVISION["metadata"], "namespace": "default"}}
-
-        def enforced() -> bool:
-            try:
-                admin.create(probe, dry_run=True)
-            except Refused as refused:
-                return "written by the operator alone" in refused.message
-            return False
-
-        wait_until(enforced, "the policies are enforced")
+        install_policies(admin, render())
         yield server
 
 
@@ -240,7 +229,7 @@ def test_pods_of_a_model_are_counted_by_the_model(guarded: ApiServer, home: str,
 async def test_operator_notices_missing_and_altered_policies(guarded: ApiServer) -> None:
     told = render()
     expected = [obj for obj in yaml.safe_load_all(only(told, "ConfigMap")["data"]["policies.yaml"]) if obj]
-    applied = [obj for obj in told if obj["kind"].startswith("ValidatingAdmissionPolicy")]
+    applied = [obj for obj in told if obj["kind"] in POLICY_KINDS]
     assert sorted(expected, key=str) == sorted(applied, key=str)
     changes: list[str] = []
     async with await KubeClient.connect(kubeconfig=guarded.kubeconfig) as client:

@@ -12,14 +12,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hack.cluster.apiserver import ApiServer
-from penstock.api.v1alpha1.base import API_VERSION
 from penstock.domain.audit.retention import moment, prunable, segments_due
 from penstock.domain.audit.signature import Signer
 from tests.contract.chart import RELEASE_NAMESPACE, render
 from tests.controller.archive_site import BOARD, LATER, Site
-from tests.support.cluster import Cluster, wait_until
+from tests.support.cluster import Cluster
+from tests.support.policies import install_policies
 from tests.support.registry import running_registry
-from tests.unit.domain.audit_given import objects, walk
+from tests.unit.domain.audit_given import walk
 
 Json = dict[str, Any]
 
@@ -33,25 +33,15 @@ VALUES: Json = {
 def server() -> Iterator[ApiServer]:
     """An API server with what the chart says about the archiver."""
     roles = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ConfigMap")
-    wanted = (*roles, "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
-    parts = [obj for obj in render(**VALUES) if obj["kind"] in wanted]
-    chosen = [obj for obj in parts if obj["metadata"]["name"] in ("penstock-archiver", "penstock-records", BOARD)]
+    names = ("penstock-archiver", "penstock-records", BOARD)
+    parts = [obj for obj in render(**VALUES) if obj["metadata"]["name"] in names]
     with ApiServer() as running, Cluster(running.kubeconfig) as admin:
         admin.install_crds()
         admin.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RELEASE_NAMESPACE}})
-        for obj in chosen:
-            admin.apply(obj)
-        probe = {**objects(walk(1)[:1])[0], "apiVersion": API_VERSION, "kind": "DecisionRecord"}
-        probe["metadata"] = {**probe["metadata"], "namespace": "default", "labels": {}}
-
-        def refused() -> bool:
-            try:
-                admin.create(probe, dry_run=True)
-            except Exception as error:
-                return "written by the operator alone" in str(error)
-            return False
-
-        wait_until(refused, "the policy is enforced")
+        for obj in parts:
+            if obj["kind"] in roles:
+                admin.create(obj)
+        install_policies(admin, parts)
         yield running
 
 

@@ -9,14 +9,14 @@ import pytest
 
 from hack.cluster.apiserver import ApiServer
 from tests.contract.chart import OPERATOR, render
-from tests.contract.manifests import action, changed
-from tests.support.cluster import Cluster, Refused, wait_until
+from tests.contract.manifests import changed
+from tests.support.cluster import Cluster, Refused
+from tests.support.policies import install_policies
 
 Json = dict[str, Any]
 
 RBAC = "rbac.authorization.k8s.io"
 NAMESPACE_CONTROLLER = "system:serviceaccount:kube-system:namespace-controller"
-POLICY_KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 # What binds a user to roles of the chart. `system:aggregate-to-edit` is what makes Kubernetes' own role `edit`; the
 # controller that would put penstock-edit into it does not run here.
 EDITOR = ("penstock-edit", "penstock-view", "system:aggregate-to-edit")
@@ -34,15 +34,14 @@ def installed() -> Iterator[ApiServer]:
     """An API server with everything of the chart that says who may do what, and users bound to its roles."""
     with ApiServer() as server, Cluster(server.kubeconfig) as admin:
         admin.install_crds()
-        parts = [obj for obj in render() if obj["kind"] in ("ClusterRole", *POLICY_KINDS)]
-        # The policy that is waited for comes last, so that the others are in force by then too.
-        for obj in sorted(parts, key=lambda obj: obj["metadata"]["name"] == "penstock-actions"):
-            admin.apply(obj)
+        parts = render()
+        for obj in parts:
+            if obj["kind"] == "ClusterRole":
+                admin.create(obj)
         for user, roles in USERS.items():
             for role in roles:
                 bind(admin, user, role)
-        foreign = {**action(user="somebody-else"), "metadata": {"name": "probe", "namespace": "default"}}
-        wait_until(lambda: "spec.user must be" in answer(admin, foreign), "the policies are enforced")
+        install_policies(admin, parts)
         yield server
 
 

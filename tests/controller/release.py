@@ -24,12 +24,13 @@ from penstock.controllers.resources import EVALUATIONGATES, MODELACTIONS
 from penstock.domain.gates.task import GateResult
 from penstock.kube.resources import HTTPROUTES
 from tests.contract.chart import RELEASE_NAMESPACE, render
-from tests.controller.people import POLICY_KINDS, USERS, bind
+from tests.controller.people import USERS, bind
 from tests.controller.replica import DiesAfter, Operator, Rival, Settings
 from tests.controller.traffic import Load, Traffic
 from tests.controller.world import GATEWAY, IMAGE, World, digest, revision_of, spec_of
 from tests.support.cluster import Cluster
 from tests.support.jobs import SimulatedJobs
+from tests.support.policies import install_policies
 from tests.unit.domain.gates_given import metric, result
 
 Json = dict[str, Any]
@@ -95,11 +96,12 @@ def server_with_chart(folder: Path) -> Iterator[ApiServer]:
         admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RELEASE_NAMESPACE}})
         roles = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
         for obj in objects:
-            if obj["kind"] in (*roles, *POLICY_KINDS):
+            if obj["kind"] in roles:
                 admin.create(obj)
         for user, names in (USERS | {"eve": ("penstock-approver", "penstock-view")}).items():
             for role in names:
                 bind(admin, user, role)
+        install_policies(admin, objects)
         yield server
 
 

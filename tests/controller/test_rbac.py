@@ -47,13 +47,13 @@ from tests.faults.proxy import Proxy
 from tests.support.cluster import Cluster
 from tests.support.jobs import SimulatedJobs
 from tests.support.kubelet import Routes
+from tests.support.policies import install_policies
 
 Json = dict[str, Any]
 
 ADMIN = "penstock-admin"
 INSTALLED = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ConfigMap")
 BOARD = "penstock-exported"
-POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 # What other tests wait minutes for, here within seconds.
 PRUNE_SECONDS = 1.0
 FORBIDDEN = 403
@@ -190,8 +190,9 @@ def installed(objects: list[Json], tmp_path_factory: pytest.TempPathFactory) -> 
         admin.install_crds(folder)
         admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RELEASE_NAMESPACE}})
         for obj in objects:
-            if obj["kind"] in (*INSTALLED, *POLICIES):
+            if obj["kind"] in INSTALLED:
                 admin.create(obj)
+        install_policies(admin, objects)
         yield server
 
 
