@@ -136,6 +136,31 @@ async def test_the_same_intent_is_not_written_again_before_or_after_the_watch_sh
     assert world.writes() == written
 
 
+async def test_what_was_written_found_or_deleted_is_known_without_a_watch(world: World) -> None:
+    await world.apply(CONFIG_MAPS, world.config_map(a="1"))
+    written = world.cache.get(CONFIG_MAPS, world.namespace, "child")
+    assert written is not None
+    assert written["data"] == {"a": "1"}
+    later = world.restarted()
+    await later.apply(CONFIG_MAPS, later.config_map(a="1"))
+    assert later.cache.get(CONFIG_MAPS, world.namespace, "child") == written
+    await world.applier.delete(CONFIG_MAPS, world.namespace, "child", uid=uid_of(written))
+    assert world.cache.get(CONFIG_MAPS, world.namespace, "child") is None
+    await later.applier.delete(CONFIG_MAPS, world.namespace, "child", uid=uid_of(written))
+    assert later.cache.get(CONFIG_MAPS, world.namespace, "child") is None
+
+
+async def test_what_a_finalizer_keeps_is_known_to_be_going(world: World) -> None:
+    kept = world.config_map(a="1")
+    kept["metadata"]["finalizers"] = ["example.com/keep"]
+    await world.apply(CONFIG_MAPS, kept)
+    written = world.cache.get(CONFIG_MAPS, world.namespace, "child") or {}
+    await world.applier.delete(CONFIG_MAPS, world.namespace, "child", uid=uid_of(written))
+    going = world.cache.get(CONFIG_MAPS, world.namespace, "child") or {}
+    assert going["metadata"]["deletionTimestamp"]
+    await world.client.patch_merge(CONFIG_MAPS, world.namespace, "child", {"metadata": {"finalizers": None}})
+
+
 async def test_an_intent_taken_back_before_the_watch_shows_it_is_taken_back(world: World) -> None:
     await world.apply(CONFIG_MAPS, world.config_map(a="1"))
     await world.watched()

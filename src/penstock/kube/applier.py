@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +14,6 @@ from penstock.kube import errors
 from penstock.kube.client import KubeClient
 from penstock.kube.metrics import Children, KubeMetrics
 from penstock.kube.ownership import applied_fields, first_difference
-from penstock.kube.packing import Packing
 from penstock.kube.ratelimit import TokenBucket
 from penstock.kube.resources import Json, ObjectKey, Resource, controller_of, key_of, uid_of, version_of
 
@@ -55,16 +53,16 @@ class Known(Protocol):
     """What the applier needs of the cache."""
 
     def get(self, resource: Resource, namespace: str | None, name: str) -> Json | None:
-        """The object as the watch last showed it."""
+        """The object as the API server last showed it, by a watch or as an answer."""
 
     def owned_fields(self, resource: Resource, namespace: str | None, name: str) -> Json | None:
         """The fields our manager owns on it."""
 
-    def note_write(self, resource: Resource, namespace: str | None, name: str, resource_version: str) -> None:
-        """Takes note that we wrote it."""
+    def upsert(self, resource: Resource, obj: Json) -> bool:
+        """Takes in what the API server answered, unless something newer is known."""
 
-    def caught_up(self, keys: Iterable[ObjectKey]) -> bool:
-        """Whether the watch has shown our last writes of these objects."""
+    def remove(self, resource: Resource, namespace: str | None, name: str, uid: str | None = None) -> Json | None:
+        """Takes in that the object with that uid is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +80,13 @@ class _Memo:
     intent: bytes
     content: bytes
     version: str
-    written: bytes | None  # the object, packed, until the watch shows it: many wait for that at a time
 
 
 class Applier:
     """Applies children of an owner as one field manager.
 
-    ``known`` is usually the `Cache`; ``may_write``, usually `LeaderElector.is_leading`, is asked before each write.
+    ``known`` is usually the `Cache`; it is told every answer, so that who reads it reads its own writes without waiting
+    for a watch. ``may_write``, usually `LeaderElector.is_leading`, is asked before each write.
     Not for concurrent use on the same object: the owner's key in the work queue serialises that.
     """
 
@@ -111,7 +109,6 @@ class Applier:
         self._may_write = may_write
         self._applies = Children((metrics or KubeMetrics()).applies)
         self._memos: dict[ObjectKey, _Memo] = {}
-        self._packings: dict[Resource, Packing] = defaultdict(Packing)
 
     async def apply(
         self, resource: Resource, desired: Json, *, owner_uid: str, precondition: str | None = None
@@ -148,12 +145,17 @@ class Applier:
         await self.permit()
         self.forget(resource, namespace, name)
         try:
-            await self._client.delete(resource, namespace, name, uid=uid)
+            answer = await self._client.delete(resource, namespace, name, uid=uid)
         except (errors.NotFound, errors.Conflict):
+            self._known.remove(resource, namespace, name, uid)  # the event that says so is late or lost
             return False
         except errors.TooManyRequests as error:
             self._back_off(error)
             raise
+        if uid_of(answer) == uid:  # somebody's finalizer keeps it for a while
+            self._known.upsert(resource, answer)
+        else:
+            self._known.remove(resource, namespace, name, uid)
         return True
 
     def forget(self, resource: Resource, namespace: str | None, name: str) -> None:
@@ -161,13 +163,7 @@ class Applier:
         self._memos.pop(ObjectKey(resource, namespace or "", name), None)
 
     def _observed(self, key: ObjectKey, owner_uid: str) -> Json | None:
-        """Our object as last seen or last written, whichever is newer; None if not known to be there and ours."""
-        memo = self._memos.get(key)
-        if memo is not None and memo.written is not None:
-            if not self._known.caught_up([key]):
-                written: Json = self._packings[key.resource].unpack(memo.written)
-                return written
-            memo.written = None
+        """Our object as last seen; None if not known to be there and ours."""
         seen = self._known.get(key.resource, key.namespace, key.name)
         # A cached object of another owner may be long gone; only the API server can tell, by refusing a create.
         return seen if seen is not None and _is_owned_by(seen, owner_uid) else None
@@ -212,13 +208,14 @@ class Applier:
                     raise
             else:
                 changed = observed is None or version_of(obj) != version_of(observed)
-                self._remember(key, intent, obj, keep=True)
+                self._known.upsert(key.resource, obj)
+                self._remember(key, intent, obj)
                 return self._done(key, "written" if changed else "unchanged", obj, changed=changed)
             observed = await self._live(key, owner_uid)
             if observed is not None:
                 self._check_fence(key, observed, desired)
                 if first_difference(desired, observed, applied_fields(observed, self._field_manager)) is None:
-                    self._remember(key, intent, observed, keep=True)
+                    self._remember(key, intent, observed)
                     return self._done(key, "skipped", observed, changed=False)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -271,6 +268,7 @@ class Applier:
             return None
         if not _is_owned_by(obj, owner_uid):
             raise OwnerConflict(key.resource, key.name, controller_of(obj))
+        self._known.upsert(key.resource, obj)
         return obj
 
     def _check_fence(self, key: ObjectKey, observed: Json, desired: Json) -> None:
@@ -282,12 +280,8 @@ class Applier:
         text = str((obj["metadata"].get("annotations") or {}).get(self._sequence_annotation, ""))
         return int(text) if text.isdecimal() else None
 
-    def _remember(self, key: ObjectKey, intent: bytes, obj: Json, *, keep: bool = False) -> None:
-        version = version_of(obj)
-        if keep:
-            self._known.note_write(key.resource, key.namespace, key.name, version)
-        written = self._packings[key.resource].pack(obj) if keep else None
-        self._memos[key] = _Memo(intent, _content_digest(obj), version, written)
+    def _remember(self, key: ObjectKey, intent: bytes, obj: Json) -> None:
+        self._memos[key] = _Memo(intent, _content_digest(obj), version_of(obj))
 
     def _done(self, key: ObjectKey, result: str, obj: Json, *, changed: bool) -> Applied:
         self._applies(key.resource, result).inc()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -48,7 +47,6 @@ class Cache:
     from `owned_fields`. ``trims`` takes a copy of an object's top level per kind and returns what is worth keeping.
     ``label_indexes`` are the label keys that `by_label` finds without a scan.
     ``keep_unpacked``: how many objects, those used last, are held as Python objects; the others are unpacked when read.
-    ``expectation_seconds``: how long `caught_up` waits for a write to show up before it gives up waiting.
     """
 
     def __init__(
@@ -57,17 +55,13 @@ class Cache:
         field_manager: str = "penstock",
         trims: dict[Resource, Callable[[Json], Json]] | None = None,
         label_indexes: Iterable[str] = (),
-        expectation_seconds: float = 30.0,
         keep_unpacked: int = UNPACKED,
-        clock: Callable[[], float] = time.monotonic,
         metrics: KubeMetrics | None = None,
     ) -> None:
         self._field_manager = field_manager
         self._trims = trims or {}
         self._label_keys = frozenset(label_indexes)
-        self._expectation_seconds = expectation_seconds
         self._keep_unpacked = keep_unpacked
-        self._clock = clock
         metrics = metrics or KubeMetrics()
         self._cached = Children(metrics.cached)
         self._pruned = Children(metrics.pruned)
@@ -77,13 +71,15 @@ class Cache:
         self._by_owner: dict[str, tuple[ObjectKey, ...]] = {}
         self._by_label: dict[tuple[Resource, str, str, str], tuple[ObjectKey, ...]] = {}
         self._unpacked: OrderedDict[ObjectKey, _Entry] = OrderedDict()
-        self._expected: dict[ObjectKey, tuple[int, float]] = {}
         self._deleted_at: OrderedDict[ObjectKey, int] = OrderedDict()
         self._highest: dict[Resource, int] = defaultdict(int)
         self.on_surprise: Callable[[Resource, Json], None] = lambda *_: None
 
     def upsert(self, resource: Resource, obj: Json) -> bool:
-        """Takes in an object from a watch or list; False if it is not newer than what is held, and was ignored."""
+        """Takes in an object from a watch, a list or an answer.
+
+        False if it is not newer than what is held, and was ignored.
+        """
         key = key_of(resource, obj)
         version = _number(version_of(obj))
         held = self._entries[resource].get(key)
@@ -102,7 +98,6 @@ class Cache:
         entry = self._entries[resource][key] = _Entry(packing, trimmed, None, uid_of(trimmed), version, fields)
         self._used(key, entry)
         self._index(key, trimmed)
-        self._met(key, version)
         self._gauge(resource)
         return True
 
@@ -139,13 +134,11 @@ class Cache:
         if version is not None:
             self._bury(key, version)
         if held is None:
-            self._met(key, version)
             return None
         del self._entries[resource][key]
         self._unpacked.pop(key, None)
         obj = held.read()
         self._unindex(key, obj)
-        self._met(key, version)
         self._gauge(resource)
         return obj
 
@@ -224,20 +217,6 @@ class Cache:
             self._pruned(resource).inc(len(removed))
         return [obj for obj in removed if obj is not None]
 
-    def note_write(self, resource: Resource, namespace: str | None, name: str, resource_version: str) -> None:
-        """Remembers that we wrote the object, so that `caught_up` is False until a watch shows that version."""
-        key = ObjectKey(resource, namespace or "", name)
-        version = _number(resource_version)
-        if version is None or version <= self._deleted_at.get(key, -1):
-            return
-        held = self._entries[resource].get(key)
-        if held is None or held.version is None or held.version < version:
-            self._expected[key] = (version, self._clock() + self._expectation_seconds)
-
-    def caught_up(self, keys: Iterable[ObjectKey]) -> bool:
-        """Whether the watches have shown our last write of every one of these objects."""
-        return all(self._is_caught_up(key) for key in keys)
-
     def _read(self, key: ObjectKey) -> Json:
         entry = self._entries[key.resource][key]
         obj = entry.obj = entry.read()
@@ -251,19 +230,6 @@ class Cache:
         if len(self._unpacked) > self._keep_unpacked:
             _, oldest = self._unpacked.popitem(last=False)
             oldest.pack()
-
-    def _is_caught_up(self, key: ObjectKey) -> bool:
-        expected = self._expected.get(key)
-        if expected is not None and self._clock() >= expected[1]:
-            # The object is gone and its DELETED event was lost: waiting longer would block its owner for good.
-            del self._expected[key]
-            expected = None
-        return expected is None
-
-    def _met(self, key: ObjectKey, version: int | None) -> None:
-        expected = self._expected.get(key)
-        if expected is not None and (version is None or version >= expected[0]):
-            del self._expected[key]
 
     def _bury(self, key: ObjectKey, version: int) -> None:
         self._deleted_at[key] = max(version, self._deleted_at.pop(key, version))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from penstock.kube.cache import Cache
-from penstock.kube.resources import DEPLOYMENTS, SERVICES, Json, ObjectKey
+from penstock.kube.resources import DEPLOYMENTS, SERVICES, Json
 from tests.unit.kube.objects import make
 
 
@@ -139,47 +139,36 @@ def test_prune_drops_what_is_gone_or_replaced_but_not_what_is_newer_than_the_lis
 
 
 class TestReadYourOwnWrites:
-    key = ObjectKey(SERVICES, "ns", "a")
+    """An answer is taken in as an event is: whichever is newer counts, in whatever order they come."""
 
-    def test_a_write_is_caught_up_when_its_version_or_a_later_one_shows(self) -> None:
+    def test_the_event_of_an_own_write_is_no_news(self) -> None:
         cache = Cache()
-        cache.upsert(SERVICES, make("a", 5))
-        assert cache.caught_up([self.key])
-        cache.note_write(SERVICES, "ns", "a", "7")
-        assert not cache.caught_up([self.key])
-        cache.upsert(SERVICES, make("a", 6))
-        assert not cache.caught_up([self.key])
-        cache.upsert(SERVICES, make("a", 8))
-        assert cache.caught_up([self.key])
+        assert cache.upsert(SERVICES, make("a", 7, spec=2))
+        assert not cache.upsert(SERVICES, make("a", 6, spec=1))
+        assert not cache.upsert(SERVICES, make("a", 7, spec=2))
+        assert cache.list(SERVICES)[0]["spec"] == 2
 
     def test_the_watch_may_be_faster_than_the_answer(self) -> None:
         cache = Cache()
-        cache.upsert(SERVICES, make("a", 7))
-        cache.note_write(SERVICES, "ns", "a", "7")
-        assert cache.caught_up([self.key])
+        cache.upsert(SERVICES, make("a", 8, spec=3))
+        assert not cache.upsert(SERVICES, make("a", 7, spec=2))
+        assert cache.list(SERVICES)[0]["spec"] == 3
 
-    def test_a_deletion_after_the_write_counts_also_if_its_event_comes_before_the_answer(self) -> None:
+    def test_an_answer_does_not_bring_back_what_was_deleted_after_the_write(self) -> None:
         cache = Cache()
-        cache.note_write(SERVICES, "ns", "a", "7")
         cache.remove(SERVICES, "ns", "a", "uid-a", "9")
-        assert cache.caught_up([self.key])
-        cache.note_write(SERVICES, "ns", "a", "8")
-        assert cache.caught_up([self.key])
+        assert not cache.upsert(SERVICES, make("a", 7))
 
-    def test_a_late_deletion_of_the_former_object_does_not_count(self) -> None:
+    def test_a_late_deletion_of_the_former_object_leaves_the_new_one(self) -> None:
         cache = Cache()
-        cache.note_write(SERVICES, "ns", "a", "7")
-        cache.remove(SERVICES, "ns", "a", "former", "6")
-        assert not cache.caught_up([self.key])
+        cache.upsert(SERVICES, make("a", 7))
+        assert cache.remove(SERVICES, "ns", "a", "former", "6") is None
+        assert names(cache.list(SERVICES)) == {"a"}
 
-    def test_waiting_ends_at_the_deadline(self) -> None:
-        time = [0.0]
-        cache = Cache(expectation_seconds=30, clock=lambda: time[0])
-        cache.note_write(SERVICES, "ns", "a", "7")
-        time[0] = 29.9
-        assert not cache.caught_up([self.key])
-        time[0] = 30.0
-        assert cache.caught_up([self.key])
+    def test_a_list_from_before_the_write_does_not_drop_it(self) -> None:
+        cache = Cache()
+        cache.upsert(SERVICES, make("a", 7))
+        assert cache.prune(SERVICES, set(), "6") == []
 
 
 def test_objects_that_were_not_used_for_long_are_packed_and_read_as_before() -> None:

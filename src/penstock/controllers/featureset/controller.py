@@ -22,14 +22,12 @@ from penstock.kube.cache import Cache
 from penstock.kube.client import KubeClient
 from penstock.kube.errors import Forbidden, Invalid, NotFound
 from penstock.kube.events import EventRecorder
-from penstock.kube.resources import JOBS, PODS, ObjectKey, uid_of
+from penstock.kube.resources import JOBS, PODS, uid_of
 
 Json = dict[str, Any]
 FeatureSetKey = tuple[str, str]
 logger = logging.getLogger(__name__)
 
-# Only a safeguard: the events that are waited for wake the FeatureSet as they come.
-BEHIND_SECONDS = 1.0
 REFUSED_SECONDS = 10.0
 
 
@@ -53,16 +51,12 @@ class FeatureSetController:
         self._config = config
         self._clock = clock
         self._policies_wrong = policies_wrong
-        self._written: dict[FeatureSetKey, set[ObjectKey]] = {}
 
     async def reconcile(self, key: FeatureSetKey) -> float | None:
         """Handle one FeatureSet; return the seconds after which to look again, None if only events matter."""
         obj = self._cache.get(FEATURESETS, *key)
         if obj is None or obj["metadata"].get("deletionTimestamp"):
-            self._written.pop(key, None)
             return None
-        if not self._cache.caught_up([ObjectKey(FEATURESETS, *key), *self._written.get(key, ())]):
-            return BEHIND_SECONDS
         feature_set = FeatureSet.model_validate(obj)
         now = self._clock()
         if wrong := self._policies_wrong():
@@ -120,13 +114,10 @@ class FeatureSetController:
         self, key: FeatureSetKey, feature_set: FeatureSet, due: runs.Start, now: datetime
     ) -> FeatureSetStatus:
         """Make the Job that is due; the earlier ones go: their results are taken in or of no use any more."""
-        written = self._written[key] = set()
         desired = jobs.build(feature_set, due, self._config, now)
-        made = ObjectKey(JOBS, key[0], desired["metadata"]["name"])
-        written.add(made)
         applied = await self._applier.apply(JOBS, desired, owner_uid=feature_set.metadata.uid)
         for old in self._jobs(feature_set):
-            if old["metadata"]["name"] != made.name:
+            if old["metadata"]["name"] != desired["metadata"]["name"]:
                 await self._applier.delete(JOBS, key[0], old["metadata"]["name"], uid=uid_of(old))
         run = outcomes.run_of(applied.obj)
         logger.info("%s/%s: starts %s (%s, attempt %d)", *key, run.job, run.trigger, run.attempt)

@@ -22,13 +22,10 @@ from penstock.domain.gates.task import GateResult, GateStatus
 from penstock.kube.applier import Applier
 from penstock.kube.cache import Cache
 from penstock.kube.errors import Forbidden, NotFound
-from penstock.kube.resources import JOBS, PODS, ObjectKey, Resource, controller_of, uid_of
+from penstock.kube.resources import JOBS, PODS, Resource, controller_of, uid_of
 
 Json = dict[str, Any]
 GateKey = tuple[str, str]
-
-# Only a safeguard: the events that are waited for wake the gate as they come.
-BEHIND_SECONDS = 1.0
 
 
 class EvaluationGateController:
@@ -44,8 +41,6 @@ class EvaluationGateController:
         obj = self._cache.get(EVALUATIONGATES, *key)
         if obj is None or obj["metadata"].get("deletionTimestamp"):
             return None
-        if not self._cache.caught_up([ObjectKey(EVALUATIONGATES, *key)]):
-            return BEHIND_SECONDS
         try:
             gate = EvaluationGate.model_validate(obj)
         except ValidationError:

@@ -19,7 +19,7 @@ from penstock.controllers.model import revisions
 from penstock.controllers.model import scope as scopes
 from penstock.controllers.model import status as statuses
 from penstock.controllers.model.commands import Commands
-from penstock.controllers.model.effects import Effects, RevisionLost
+from penstock.controllers.model.effects import Effects, Outcome
 from penstock.controllers.model.evidence import Evidence
 from penstock.controllers.model.gateways import Gateways, GatewayView, parent_of
 from penstock.controllers.model.log import DecisionLog, Identity, StateLostError
@@ -42,7 +42,6 @@ from penstock.kube.cache import Cache
 from penstock.kube.client import KubeClient
 from penstock.kube.errors import Forbidden, Invalid, NotFound
 from penstock.kube.events import EventRecorder, EventType
-from penstock.kube.resources import ObjectKey
 from penstock.routing.gateway_api import GatewayRouter, Parent
 from penstock.routing.protocol import Router
 from penstock.routing.service import ServiceRouter
@@ -50,11 +49,9 @@ from penstock.routing.service import ServiceRouter
 Json = dict[str, Any]
 logger = logging.getLogger(__name__)
 
-# More steps at one look than any chain of decisions needs: reaching it is a bug, not a long rollout.
-MAX_DECISIONS = 8
+# More steps at one look than any chain of decisions and effects needs: reaching it is a bug, not a long rollout.
+MAX_STEPS = 16
 AGAIN_SECONDS = 0.2
-# Only a safeguard: the events that are waited for wake the Model as they come.
-BEHIND_SECONDS = 1.0
 ASKING_SECONDS = 1.0
 BLOCKED_SECONDS = 5.0
 _WARNINGS = frozenset({Verdict.REJECT, Verdict.ROLL_BACK, Verdict.ROLLED_BACK, Verdict.STABLE_FAILED})
@@ -100,7 +97,6 @@ class ModelController:
         self._parsed = Parsed()
         self._pace = Pace()
         self._reminders = Reminders()
-        self._written: dict[ModelKey, set[ObjectKey]] = {}
         # What kept the last look from being carried out; goes away when it can be.
         self._obstacles: dict[ModelKey, Blocker] = {}
         self._unmirrored: dict[ModelKey, Blocker] = {}
@@ -113,8 +109,6 @@ class ModelController:
             if obj is None:
                 await self._commands.refuse(*key, self._clock())
             return None
-        if not self._cache.caught_up([ObjectKey(MODELS, *key), *self._written.get(key, ())]):
-            return BEHIND_SECONDS
         model = self._parsed.model(obj)
         identity = Identity(*key, model.metadata.uid)
         try:
@@ -143,22 +137,25 @@ class ModelController:
         if lost:
             await self._write_status(scope, head, lost)
             return BLOCKED_SECONDS
-        for _ in range(MAX_DECISIONS):
+        for _ in range(MAX_STEPS):
             commit = decide(head.result if head else None, scope.seen)
-            if commit is None:
+            if commit is not None:
+                if await self._log.append(identity, commit, scope.seen, self._clock()):
+                    self._tell(model, commit)
+                head = self._log.head(identity.uid)
+            elif head is not None:
+                outcome = await self._make_so(key, scope, head)
+                lost = _lost(outcome)
+                if not outcome.changed:
+                    break
+            else:
                 break
-            if await self._log.append(identity, commit, scope.seen, self._clock()):
-                self._tell(model, commit)
-            head = self._log.head(identity.uid)
+            # The answers to our own writes are in the cache: what they change is seen at this same look.
             scope = await self._load(model, head, router, gateway)
         else:
-            raise RuntimeError(f"{identity.namespace}/{identity.name}: decisions do not come to an end")
-        if head is not None:
-            lost = await self._make_so(key, scope, head)
-            if key in self._obstacles:
-                scope = await self._load(model, head, router, gateway)
-            elif not self._cache.caught_up(self._written.get(key, ())):
-                return BEHIND_SECONDS  # status describes what is there: it waits for the watch to show our writes
+            raise RuntimeError(f"{identity.namespace}/{identity.name}: decisions and effects do not come to an end")
+        if key in self._obstacles:
+            scope = await self._load(model, head, router, gateway)
         held = await self._write_status(scope, head, lost)
         if head is not None:
             await self._commands.answer(identity, head.result, self._clock())
@@ -226,17 +223,12 @@ class ModelController:
             return head, f"decision {scope.highest_sequence} took effect, but the log ends at {known}"
         return head, ""
 
-    async def _make_so(self, key: ModelKey, scope: Scope, head: DecisionRecordSpec) -> str:
-        """Carry out what the log orders; return what it needs and nobody knows any more, empty if all is known."""
+    async def _make_so(self, key: ModelKey, scope: Scope, head: DecisionRecordSpec) -> Outcome:
+        """Carry out what the log orders, and note what keeps us from it."""
         try:
-            written = self._written[key] = set()
-            await self._effects.apply(scope, head, written)
+            outcome = await self._effects.apply(scope, head)
             self._obstacles.pop(key, None)
-            return ""
-        except RevisionLost as lost:
-            # No blocker: another revision is the way out.
-            self._obstacles.pop(key, None)
-            return str(lost)
+            return outcome
         except OwnerConflict as conflict:
             obstacle = Blocker(Reason.CONFLICT, describe(Reason.CONFLICT, detail=str(conflict)))
         except (Forbidden, Invalid) as error:
@@ -246,7 +238,7 @@ class ModelController:
             obstacle = Blocker(reason, describe(reason, detail=error.message))
         logger.warning("%s/%s: %s", *key, obstacle.message)
         self._obstacles[key] = obstacle
-        return ""
+        return Outcome(changed=False)
 
     async def _write_status(self, scope: Scope, head: DecisionRecordSpec | None, lost: str) -> float:
         """Write the status if it differs; return for how many seconds a difference may wait, 0 if there is none."""
@@ -305,11 +297,17 @@ class ModelController:
         self._evidence.forget(key)
         self._pace.settle(key)
         self._reminders.forget(key)
-        self._written.pop(key, None)
         self._obstacles.pop(key, None)
         self._unmirrored.pop(key, None)
         if obj is not None:
             self._log.forget(obj["metadata"]["uid"])
+
+
+def _lost(outcome: Outcome) -> str:
+    """Say which ModelRevisions are gone: no blocker, since another revision is the way out."""
+    if not outcome.missing:
+        return ""
+    return f"ModelRevision {', '.join(outcome.missing)} was deleted; restore it, or roll out another revision"
 
 
 def _steps_end(candidate: CandidateState) -> Iterator[datetime]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock.api.v1alpha1.base import API_VERSION
@@ -22,17 +22,21 @@ from penstock.kube.applier import Applier
 from penstock.kube.cache import Cache
 from penstock.kube.client import KubeClient
 from penstock.kube.errors import AlreadyExists, NotFound
-from penstock.kube.resources import DEPLOYMENTS, JOBS, SERVICES, ObjectKey, Resource, key_of, uid_of
+from penstock.kube.resources import DEPLOYMENTS, JOBS, SERVICES, Resource, uid_of
 from penstock.routing.protocol import Mirror, Preview, Target
 
 Json = dict[str, Any]
 
 
-class RevisionLost(Exception):
-    """ModelRevisions that are needed were deleted, and nothing else says what they were."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it: whether anything in the cluster was changed, and which ModelRevisions are missing.
 
-    def __init__(self, names: list[str]) -> None:
-        super().__init__(f"ModelRevision {', '.join(names)} was deleted; restore it, or roll out another revision")
+    Missing is one that is needed and was deleted, when nothing else says what it was.
+    """
+
+    changed: bool
+    missing: tuple[str, ...] = ()
 
 
 class Effects:
@@ -45,32 +49,29 @@ class Effects:
         self._config = config
         self._environment = children.Environment(config.image_pull_policy, config.insecure_registries)
 
-    async def apply(self, scope: Scope, head: DecisionRecordSpec, written: set[ObjectKey]) -> None:
+    async def apply(self, scope: Scope, head: DecisionRecordSpec) -> Outcome:
         """Create and update what must exist, then delete what must not.
 
-        The keys of what was written are added to `written`, also if it ends in an exception.
-
-        Raises RevisionLost after everything else was done: what runs of a revision without snapshot is left as it is.
+        What runs of a revision without snapshot is left as it is.
 
         The order keeps traffic safe: pods and their Services first, then the route, then deletions,
         and those only for what the live route does not name.
         """
         wanted = desired(head.result, scope.seen)
         revisions = dict(scope.revisions)
-        lost = []
+        missing = []
         for workload in wanted.workloads:
             if workload.revision not in revisions:
                 try:
                     revisions[workload.revision] = await self._snapshot(scope, head, workload.revision)
                 except NotFound:
-                    lost.append(names.revision_name(scope.identity.name, scope.identity.uid, workload.revision))
-        await self._apply_together(scope, head, self._workloads(scope, head, wanted, revisions), written)
+                    missing.append(names.revision_name(scope.identity.name, scope.identity.uid, workload.revision))
+        changed = await self._apply_together(scope, head, self._workloads(scope, head, wanted, revisions))
         for kind, obj in self._traffic(scope, wanted, revisions):
-            await self._apply(scope, head, kind, obj, written)
-        await self._evaluate(scope, written)
-        await self._retire(scope, wanted)
-        if lost:
-            raise RevisionLost(lost)
+            changed |= await self._apply(scope, head, kind, obj)
+        changed |= await self._evaluate(scope)
+        changed |= await self._retire(scope, wanted)
+        return Outcome(changed or revisions.keys() != scope.revisions.keys(), tuple(missing))
 
     async def _snapshot(self, scope: Scope, head: DecisionRecordSpec, revision: str) -> ModelRevisionSpec:
         """Write down what a revision is, once; images are pinned here and never resolved again.
@@ -175,17 +176,18 @@ class Effects:
         return live if live is not None and deferred else children.sizing(scope.model.spec)
 
     async def _apply_together(
-        self, scope: Scope, head: DecisionRecordSpec, objects: Iterable[tuple[Resource, Json]], written: set[ObjectKey]
-    ) -> None:
+        self, scope: Scope, head: DecisionRecordSpec, objects: Iterable[tuple[Resource, Json]]
+    ) -> bool:
         """Apply objects that do not depend on each other; every write has ended when the failure of one is raised."""
-        writes = (self._apply(scope, head, kind, obj, written) for kind, obj in objects)
+        changed = False
+        writes = (self._apply(scope, head, kind, obj) for kind, obj in objects)
         for result in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
+            changed |= result
+        return changed
 
-    async def _apply(
-        self, scope: Scope, head: DecisionRecordSpec, kind: Resource, obj: Json, written: set[ObjectKey]
-    ) -> None:
+    async def _apply(self, scope: Scope, head: DecisionRecordSpec, kind: Resource, obj: Json) -> bool:
         identity = scope.identity
         metadata = {
             **obj["metadata"],
@@ -194,9 +196,7 @@ class Effects:
         }
         full = {"apiVersion": kind.api_version, "kind": kind.kind, **obj, "metadata": metadata}
         stamped = self._stamped(full, kind, head.sequence, identity.uid)
-        applied = await self._applier.apply(kind, stamped, owner_uid=identity.uid)
-        if applied.changed:
-            written.add(key_of(kind, full))
+        return (await self._applier.apply(kind, stamped, owner_uid=identity.uid)).changed
 
     def _stamped(self, obj: Json, kind: Resource, sequence: int, owner_uid: str) -> Json:
         """Name the decision behind an object: the one that gave it its present form, not the newest."""
@@ -208,22 +208,23 @@ class Effects:
                 return unchanged
         return _with_sequence(obj, sequence)
 
-    async def _evaluate(self, scope: Scope, written: set[ObjectKey]) -> None:
+    async def _evaluate(self, scope: Scope) -> bool:
         """Make the evaluation Jobs that are due; those whose results stand in the log go."""
+        changed = False
         for job in scope.gathered.jobs:
-            applied = await self._applier.apply(JOBS, job, owner_uid=scope.identity.uid)
-            if applied.changed:
-                written.add(key_of(JOBS, job))
+            changed |= (await self._applier.apply(JOBS, job, owner_uid=scope.identity.uid)).changed
         for job in scope.gathered.gone:
             meta = job["metadata"]
-            await self._applier.delete(JOBS, meta["namespace"], meta["name"], uid=uid_of(job))
+            changed |= await self._applier.delete(JOBS, meta["namespace"], meta["name"], uid=uid_of(job))
+        return changed
 
-    async def _retire(self, scope: Scope, wanted: Desired) -> None:
+    async def _retire(self, scope: Scope, wanted: Desired) -> bool:
         """Delete pods and Services of revisions that are not wanted and that no live route names."""
         keep = {workload.revision for workload in wanted.workloads} | set(scope.seen.route.weights)
         keep |= set(scope.seen.route.mirror)
         services = {revision: names.workload_name(scope.identity.name, revision) for revision in wanted.weights}
         routed = scope.router.route(replace(scope.target, services=services), wanted.weights)
+        changed = False
         for kind, child in scope.children:
             meta = child["metadata"]
             revision = meta.get("labels", {}).get(names.REVISION_LABEL)
@@ -231,9 +232,8 @@ class Effects:
             # A route that is left over from before the Model lost its Gateway.
             gone |= kind not in (DEPLOYMENTS, SERVICES) and routed is None
             if gone and not meta.get("deletionTimestamp"):
-                deleted = await self._applier.delete(kind, meta["namespace"], meta["name"], uid=uid_of(child))
-                if not deleted:  # it is gone already, and the event that says so is late or lost
-                    self._cache.remove(kind, meta["namespace"], meta["name"], uid_of(child))
+                changed |= await self._applier.delete(kind, meta["namespace"], meta["name"], uid=uid_of(child))
+        return changed
 
 
 def _can_be_made(scope: Scope, revision: str) -> bool:
