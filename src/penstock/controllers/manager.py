@@ -144,6 +144,7 @@ class Manager:
             self._recall,
             clock,
             self._policies_wrong,
+            self.queue.reads,
         )
         datasets = FeatureSetController(
             client, self.cache, self._applier, self._events, config, clock, self._policies_wrong

@@ -132,13 +132,16 @@ class Applier:
             self._check_fence(key, observed, desired)
             if self._is_applied(key, desired, intent, observed):
                 return self._done(key, "skipped", observed, changed=False)
-        return await self._write(key, desired, observed, owner_uid=owner_uid, precondition=precondition)
+        return await self._write(key, desired, intent, observed, owner_uid=owner_uid, precondition=precondition)
 
     def holds(self, resource: Resource, desired: Json, *, owner_uid: str) -> bool:
-        """Whether the object is known to be there, ours, and as desired, so that `apply` would not write."""
+        """Whether the object is known to be there, ours, and as desired, so that there is nothing to apply."""
         key = key_of(resource, desired)
         observed = self._observed(key, owner_uid)
-        return observed is not None and self._is_applied(key, desired, _digest(desired), observed)
+        if observed is None or not self._is_applied(key, desired, _digest(desired), observed):
+            return False
+        self._done(key, "skipped", observed, changed=False)
+        return True
 
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str) -> bool:
         """Deletes that very object; False if it is gone already (also if another one has its name now)."""
@@ -191,12 +194,12 @@ class Applier:
         self,
         key: ObjectKey,
         desired: Json,
+        intent: bytes,
         observed: Json | None,
         *,
         owner_uid: str,
         precondition: str | None,
     ) -> Applied:
-        intent = _digest(desired)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 obj = await self._send(key.resource, self._body(desired, observed, precondition))

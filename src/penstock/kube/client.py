@@ -7,6 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -184,7 +185,7 @@ class KubeClient:
         path = resource.path()
         timeout = aiohttp.ClientTimeout(sock_connect=WRITE_TIMEOUT, sock_read=silence)
         try:
-            async with self._request("GET", path, timeout, query=query) as response:
+            async with await self._request("GET", path, timeout, query=query) as response:
                 if response.status >= 300:
                     raise _refused(response, await response.read())
                 yield _events(response.content)
@@ -302,10 +303,10 @@ class KubeClient:
         content_type: str = _JSON,
         accept: str = _JSON,
     ) -> bytes:
-        limits = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, WRITE_TIMEOUT))
+        limits = _limits(timeout)
         code = "<error>"
         try:
-            async with self._request(
+            async with await self._request(
                 method, path, limits, query=query, data=data, content_type=content_type, accept=accept
             ) as response:
                 code = str(response.status)
@@ -318,7 +319,6 @@ class KubeClient:
             raise _refused(response, body)
         return body
 
-    @contextlib.asynccontextmanager
     async def _request(
         self,
         method: str,
@@ -329,7 +329,7 @@ class KubeClient:
         data: bytes | None = None,
         content_type: str = _JSON,
         accept: str = _JSON,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> aiohttp.ClientResponse:
         headers = {"Accept": accept}
         if data is not None:
             headers["Content-Type"] = content_type
@@ -338,7 +338,7 @@ class KubeClient:
         options: dict[str, Any] = {}
         if self._connection.server_name:
             options["server_hostname"] = self._connection.server_name
-        async with self._session.request(
+        return await self._session.request(
             method,
             URL(
                 f"{self._connection.host}{path}?{urlencode(query)}" if query else self._connection.host + path,
@@ -349,8 +349,7 @@ class KubeClient:
             timeout=timeout,
             allow_redirects=False,
             **options,
-        ) as response:
-            yield response
+        )
 
 
 async def _events(content: aiohttp.StreamReader) -> AsyncIterator[Json]:
@@ -361,6 +360,11 @@ async def _events(content: aiohttp.StreamReader) -> AsyncIterator[Json]:
         for line in lines:
             if line:
                 yield orjson.loads(line)
+
+
+@lru_cache(maxsize=32)
+def _limits(timeout: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, WRITE_TIMEOUT))
 
 
 def _refused(response: aiohttp.ClientResponse, body: bytes) -> errors.ApiError:

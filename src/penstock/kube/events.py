@@ -9,14 +9,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal
 
 from penstock.kube import errors
 from penstock.kube.client import KubeClient
 from penstock.kube.metrics import KubeMetrics
 from penstock.kube.ratelimit import TokenBucket
-from penstock.kube.resources import EVENTS, Json, uid_of, version_of
+from penstock.kube.resources import EVENTS, Json, micro_time, uid_of, version_of
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +101,7 @@ class EventRecorder:
                     "namespace": about.get("namespace") or "default",
                     "name": f"{about['name'][:230]}.{secrets.token_hex(8)}",
                 },
-                "eventTime": _micro_time(),
+                "eventTime": micro_time(),
                 "type": type,
                 "reason": reason,
                 "action": action,
@@ -173,7 +172,7 @@ class EventRecorder:
                 series.event = {"metadata": {name: stored["metadata"][name] for name in ("namespace", "name")}}
             if count > max(1, series.stored_count):
                 metadata = series.event["metadata"]
-                patch = {"series": {"count": count, "lastObservedTime": _micro_time()}}
+                patch = {"series": {"count": count, "lastObservedTime": micro_time()}}
                 await self._client.patch_merge(EVENTS, metadata["namespace"], metadata["name"], patch)
         except errors.ApiError as error:
             # An Event is a courtesy: a lost one is counted, never retried against a struggling server.
@@ -206,7 +205,3 @@ def _reference(obj: Json) -> Json:
         "resourceVersion": version_of(obj),
     }
     return {name: value for name, value in fields.items() if value}
-
-
-def _micro_time() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

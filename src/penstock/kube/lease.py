@@ -9,12 +9,11 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
 from penstock.kube import errors
 from penstock.kube.metrics import KubeMetrics
-from penstock.kube.resources import LEASES, Json, Resource, version_of
+from penstock.kube.resources import LEASES, Json, Resource, micro_time, version_of
 
 logger = logging.getLogger(__name__)
 
@@ -209,7 +208,7 @@ class LeaderElector:
             self._observed = _Observed(lease, self._clock())
 
     async def _store(self, observed: _Observed | None) -> Json:
-        now = _micro_time()
+        now = micro_time()
         spec: Json = dict(observed.lease.get("spec", {})) if observed is not None else {}
         if spec.get("holderIdentity") != self._identity:
             spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + (observed is not None)
@@ -250,7 +249,7 @@ class LeaderElector:
         observed = self._observed
         if observed is None or not self.is_leader:
             return
-        spec = {**observed.lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _micro_time()}
+        spec = {**observed.lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": micro_time()}
         with contextlib.suppress(errors.ApiError, TimeoutError):
             async with asyncio.timeout(max(0.0, self._renewal_left())):
                 await self._write(observed, spec)
@@ -258,7 +257,3 @@ class LeaderElector:
 
 async def _as_coroutine(awaitable: Awaitable[None]) -> None:
     await awaitable
-
-
-def _micro_time() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

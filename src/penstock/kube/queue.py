@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 class WorkQueue(Generic[K]):
     """Coalesces keys, handles each by at most one worker, and retries failures with exponential back-off.
 
-    A key added while it is being handled is handled once more afterwards, so no change is ever missed. Keys are kept
+    A key added while it is being handled is handled once more afterwards, so no change is ever missed, unless the
+    handler says by `reads` that it has begun to read what is there only now. Keys are kept
     while nothing runs; `run` may be called again after `stop`. ``base`` and ``cap`` bound the back-off in seconds; the
     delay is drawn evenly between ``base`` and ``base * 2**failures`` (full jitter). Keys that are ``urgent`` when they
     are added go before the others, which still get every fourth turn. Use it from one event loop only.
@@ -53,6 +54,7 @@ class WorkQueue(Generic[K]):
         self._ready: asyncio.Queue[K] = LaneQueue(urgent)
         self._dirty: dict[K, float] = {}  # wanted, with the time since when
         self._processing: dict[K, float] = {}
+        self._read: dict[K, float] = {}  # wanted while being handled, and dealt with by that if it ends well
         self._failures: dict[K, int] = {}
         self._delayed: list[tuple[float, int, K]] = []
         self._due: dict[K, float] = {}  # the valid entry of each key in the heap
@@ -85,6 +87,11 @@ class WorkQueue(Generic[K]):
         self._due[key] = due
         heapq.heappush(self._delayed, (due, next(self._order), key))
         self._set_timer()
+
+    def reads(self, key: K) -> None:
+        """Says that the handling of the key reads all it looks at from now on, so that it deals with what was added."""
+        if key in self._processing and key in self._dirty:
+            self._read.setdefault(key, self._dirty.pop(key))
 
     def forget(self, key: K) -> None:
         """Ends the key's back-off: its next failure counts as the first."""
@@ -159,6 +166,7 @@ class WorkQueue(Generic[K]):
                 self._dirty.setdefault(key, wanted_at)
                 raise
             finally:
+                self._read.pop(key, None)
                 del self._processing[key]
                 if not self._processing:
                     self._idle.set()
@@ -188,6 +196,8 @@ class WorkQueue(Generic[K]):
         self._reconciles(self.name, result).inc()
 
     def _retry(self, key: K, error: BaseException) -> None:
+        if key in self._read:  # what it read has come to nothing
+            self._dirty.setdefault(key, self._read.pop(key))
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         # The exponent is bounded so that a key that fails for days does not overflow the float.
         longest = min(self._cap, self._base * 2 ** min(failures, 32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 Json = dict[str, Any]
@@ -60,6 +61,9 @@ class ObjectKey:
     namespace: str
     name: str
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.namespace, self.resource.plural))
+
     def __str__(self) -> str:
         return (
             f"{self.resource.kind} {self.namespace}/{self.name}"
@@ -88,6 +92,11 @@ def version_of(obj: Json) -> str:
 def uid_of(obj: Json) -> str:
     """The object's uid, empty if it has none (never came from the API server)."""
     return str(obj.get("metadata", {}).get("uid") or "")
+
+
+def micro_time() -> str:
+    """The present moment as the API writes it where microseconds count (metav1.MicroTime)."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")

@@ -77,6 +77,53 @@ def test_adds_while_handling_cause_exactly_one_more_handling_after_it() -> None:
     run_virtual(main)
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_was_added_before_the_handler_reads_is_dealt_with_unless_it_fails(fails: bool) -> None:
+    async def main() -> None:
+        queue = WorkQueue[str](base=50)
+        handled: list[float] = []
+
+        async def handler(key: str) -> None:
+            handled.append(now())
+            await asyncio.sleep(2)
+            queue.reads(key)
+            await asyncio.sleep(2)
+            if fails and len(handled) == 1:
+                raise ValueError
+
+        async with running(queue, handler):
+            queue.add("a")
+            await asyncio.sleep(1)
+            queue.add("a")
+            await asyncio.sleep(20)
+        assert handled == ([0, 4] if fails else [0])
+
+    run_virtual(main)
+
+
+def test_what_is_added_after_the_handler_has_read_is_handled_once_more() -> None:
+    async def main() -> None:
+        queue = WorkQueue[str]()
+        handled: list[float] = []
+
+        async def handler(key: str) -> None:
+            handled.append(now())
+            queue.reads(key)
+            await asyncio.sleep(2)
+
+        async with running(queue, handler):
+            queue.add("a")
+            await asyncio.sleep(1)
+            queue.add("a")
+            await asyncio.sleep(20)
+            queue.reads("a")  # nobody handles it: nothing is taken away
+            queue.add("a")
+            await asyncio.sleep(20)
+        assert handled == [0, 2, 21]
+
+    run_virtual(main)
+
+
 def test_different_keys_are_handled_at_the_same_time_up_to_the_number_of_workers() -> None:
     async def main() -> None:
         queue, handler = WorkQueue[str](), Recorder(seconds=5)

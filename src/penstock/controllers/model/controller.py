@@ -42,6 +42,7 @@ from penstock.kube.cache import Cache
 from penstock.kube.client import KubeClient
 from penstock.kube.errors import Forbidden, Invalid, NotFound
 from penstock.kube.events import EventRecorder, EventType
+from penstock.kube.resources import version_of
 from penstock.routing.gateway_api import GatewayRouter, Parent
 from penstock.routing.protocol import Router
 from penstock.routing.service import ServiceRouter
@@ -79,7 +80,9 @@ class ModelController:
         recall: Recall,
         clock: Callable[[], datetime] = utc_now,
         policies_wrong: Callable[[], str] = str,
+        reads: Callable[[ModelKey], None] = lambda _: None,
     ) -> None:
+        """`reads`: told when all that a look looks at is about to be read (`WorkQueue.reads`)."""
         self._applier = applier
         self._cache = cache
         self._log = log
@@ -88,6 +91,7 @@ class ModelController:
         self._config = config
         self._clock = clock
         self._policies_wrong = policies_wrong
+        self._reads = reads
         self._evidence = evidence
         self._commands = commands
         self._recall = recall
@@ -154,8 +158,8 @@ class ModelController:
             scope = await self._load(model, head, router, gateway)
         else:
             raise RuntimeError(f"{identity.namespace}/{identity.name}: decisions and effects do not come to an end")
-        if key in self._obstacles:
-            scope = await self._load(model, head, router, gateway)
+        if key in self._obstacles:  # for the status alone: nothing is decided by it
+            scope = await self._load(model, head, router, gateway, acts=False)
         held = await self._write_status(scope, head, lost)
         if head is not None:
             await self._commands.answer(identity, head.result, self._clock())
@@ -165,9 +169,18 @@ class ModelController:
         return self._next_look(scope, head, held, bool(lost))
 
     async def _load(
-        self, model: Model, head: DecisionRecordSpec | None, router: Router, gateway: GatewayView | None
+        self,
+        model: Model,
+        head: DecisionRecordSpec | None,
+        router: Router,
+        gateway: GatewayView | None,
+        *,
+        acts: bool = True,
     ) -> Scope:
+        """`acts`: whether what it shows is acted on, so that nobody needs to look again because of it."""
         key = (model.metadata.namespace, model.metadata.name)
+        if acts and version_of(self._cache.get(MODELS, *key) or {}) == model.metadata.resource_version:
+            self._reads(key)
         now = self._clock()
         scope = scopes.load(
             model,
@@ -187,9 +200,13 @@ class ModelController:
         found = await self._evidence.look(scope, state, now)
         # Last, and without a wait before the decision: two Models must not take the same slot.
         taken = self._log.rollouts(besides=model.metadata.uid)
-        scope = scope.with_evidence(found, slots.sentence(state, taken, self._config.max_rollouts))
         uid = model.metadata.uid
-        return scope.with_log(self._recall.exported(uid), self._recall.lost(uid, head))
+        return scope.with_findings(
+            found,
+            crowded=slots.sentence(state, taken, self._config.max_rollouts),
+            exported=self._recall.exported(uid),
+            lost=self._recall.lost(uid, head),
+        )
 
     def _hindrances(self, key: ModelKey) -> tuple[Blocker, ...]:
         """What stands in the way of this Model beside what can be seen of it: the gravest first."""
@@ -289,7 +306,14 @@ class ModelController:
         self._event(model, kind, commit.verdict.value, commit.rule.replace("/", ""), commit.message)
 
     def _event(self, model: Model, kind: EventType, reason: str, action: str, note: str) -> None:
-        about = {"apiVersion": API_VERSION, "kind": "Model", "metadata": model.metadata.as_json()}
+        meta = model.metadata
+        named = {
+            "name": meta.name,
+            "namespace": meta.namespace,
+            "uid": meta.uid,
+            "resourceVersion": meta.resource_version,
+        }
+        about = {"apiVersion": API_VERSION, "kind": "Model", "metadata": named}
         self._events.record(about, type=kind, reason=reason, action=action, note=note)
 
     def _forget(self, key: ModelKey, obj: Json | None) -> None:

@@ -195,18 +195,14 @@ class Effects:
             "ownerReferences": [names.owner_reference(identity.name, identity.uid)],
         }
         full = {"apiVersion": kind.api_version, "kind": kind.kind, **obj, "metadata": metadata}
-        stamped = self._stamped(full, kind, head.sequence, identity.uid)
+        # An object names the decision that gave it its present form, not the newest one.
+        live = self._cache.get(kind, identity.namespace, metadata["name"])
+        if live is not None and names.sequence_of(live) <= head.sequence:
+            unchanged = _with_sequence(full, names.sequence_of(live))
+            if self._applier.holds(kind, unchanged, owner_uid=identity.uid):
+                return False
+        stamped = _with_sequence(full, head.sequence)
         return (await self._applier.apply(kind, stamped, owner_uid=identity.uid)).changed
-
-    def _stamped(self, obj: Json, kind: Resource, sequence: int, owner_uid: str) -> Json:
-        """Name the decision behind an object: the one that gave it its present form, not the newest."""
-        meta = obj["metadata"]
-        live = self._cache.get(kind, meta["namespace"], meta["name"])
-        if live is not None and names.sequence_of(live) <= sequence:
-            unchanged = _with_sequence(obj, names.sequence_of(live))
-            if self._applier.holds(kind, unchanged, owner_uid=owner_uid):
-                return unchanged
-        return _with_sequence(obj, sequence)
 
     async def _evaluate(self, scope: Scope) -> bool:
         """Make the evaluation Jobs that are due; those whose results stand in the log go."""

@@ -88,14 +88,14 @@ class DecisionLog:
         """Keep a record as a head; what its decision looked at is read from the cluster if it is needed."""
         uid = spec["modelUID"]
         kept = self._heads[uid] = (spec["sequence"], self._packing.pack({**spec, "inputs": {}}))
-        self._count(uid)
-        return self._parse(kept)
+        head = self._parse(kept)
+        self._count(uid, head)
+        return head
 
     def _parse(self, kept: tuple[int, bytes]) -> DecisionRecordSpec:
         return self._parsed.get(kept, lambda: DecisionRecordSpec.model_validate(self._packing.unpack(kept[1])))
 
-    def _count(self, uid: str) -> None:
-        head = self.head(uid)
+    def _count(self, uid: str, head: DecisionRecordSpec | None) -> None:
         _keep(self._under_way, uid, head is not None and takes_slot(head.result))
         _keep(self._moving, uid, head is not None and is_moving(head.result))
 
@@ -109,7 +109,7 @@ class DecisionLog:
     def forget(self, uid: str) -> None:
         """Drop the head of a Model that is gone; its records stay in the cluster."""
         self._heads.pop(uid, None)
-        self._count(uid)
+        self._count(uid, None)
 
     def known_heads(self) -> dict[str, KnownHead]:
         """Return how far every log has come, by uid."""
@@ -197,7 +197,7 @@ class DecisionLog:
             self.observe(await self._client.get(DECISIONRECORDS, model.namespace, name))
             return False
         finally:
-            self._count(model.uid)
+            self._count(model.uid, self.head(model.uid))
         return True
 
 

@@ -59,8 +59,11 @@ class Scope:
     seen: Observed
     gathered: Gathered = field(default_factory=Gathered)
 
-    def with_evidence(self, gathered: Gathered, crowded: str) -> Scope:
-        """Return the same look, with what was found out about the candidate, and about the rollouts of others."""
+    def with_findings(self, gathered: Gathered, *, crowded: str, exported: int | None, lost: LostHead | None) -> Scope:
+        """Return the same look, with what was found out beside the objects.
+
+        About the candidate, about the rollouts of others, and of the log what is known beside the log.
+        """
         seen = replace(
             self.seen,
             gates=gathered.gates,
@@ -69,12 +72,10 @@ class Scope:
             actions=gathered.actions,
             existing=gathered.existing,
             crowded=crowded,
+            exported=exported,
+            lost=lost,
         )
         return replace(self, seen=seen, gathered=gathered)
-
-    def with_log(self, exported: int | None, lost: LostHead | None) -> Scope:
-        """Return the same look, with what is known of the log beside the log."""
-        return replace(self, seen=replace(self.seen, exported=exported, lost=lost))
 
     @property
     def highest_sequence(self) -> int:

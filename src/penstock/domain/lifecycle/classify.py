@@ -21,6 +21,7 @@ from penstock.domain.lifecycle.transitions.step import carries_traffic, goes_bac
 _NOT_BEGUN = frozenset({Stage.PENDING, Stage.STARTING})
 _LIVE = frozenset({Stage.SHADOW, Stage.CANARY})
 _OF_A_WAY_BACK = frozenset({Event.UNBLOCKED, Event.CANDIDATE_FAILED, Event.CANDIDATE_READY, Event.ROUTE_APPLIED})
+_RANKS = {event: rank for rank, event in enumerate(Event)}
 _ASKED = {
     ActionType.APPROVE: Event.APPROVE_ASKED,
     ActionType.REJECT: Event.REJECT_ASKED,
@@ -48,7 +49,7 @@ def events(state: Checkpoint, seen: Observed) -> Iterator[Event]:
         held &= PROTECTIVE | _goes_on(state)
     if seen.log_blocked and seen.actions and seen.actions[0].type not in WAYS_BACK:
         held.discard(Event.ACTION_REFUSED)  # it waits: refusals alone could fill the log
-    yield from (event for event in Event if event in held)
+    yield from sorted(held, key=_RANKS.__getitem__)
 
 
 def _goes_on(state: Checkpoint) -> frozenset[Event]:
