@@ -42,7 +42,7 @@ def _to_whole_second(moment: datetime) -> datetime:
 
 def rfc3339(moment: datetime) -> str:
     """Return a moment as the API writes it: UTC, whole seconds."""
-    return moment.isoformat()[:19] + "Z"  # strftime takes twenty times as long
+    return moment.isoformat()[:19] + "Z"  # strftime leaves years before 1000 unpadded
 
 
 def _integer_to_text(value: Any) -> Any:
