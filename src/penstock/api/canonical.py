@@ -32,13 +32,20 @@ def canonical(value: Any) -> bytes:
     try:
         text = orjson.dumps(value, option=_OPTIONS)
     except TypeError:
-        return rfc8785.dumps(value)
-    return text if _is_canonical(text, value) else rfc8785.dumps(value)
+        return _by_the_reference(value)
+    return text if _is_canonical(text, value) else _by_the_reference(value)
 
 
 def canonical_digest(value: Any) -> str:
     """Return `sha256:<hex>` of the RFC 8785 (canonical JSON) form of a JSON value; raises as `canonical`."""
     return f"sha256:{hashlib.sha256(canonical(value)).hexdigest()}"
+
+
+def _by_the_reference(value: Any) -> bytes:
+    try:
+        return rfc8785.dumps(value)
+    except UnicodeEncodeError as error:  # of a key that is no text in Unicode; for a value it raises its own
+        raise CanonicalizationError(str(error)) from error
 
 
 def _is_canonical(text: bytes, value: Any) -> bool:
