@@ -8,9 +8,10 @@ import pytest
 
 from hack.cluster import build, cluster, oci, paths, pki
 from hack.cluster.__main__ import main
-from hack.cluster.console import ClusterError
+from hack.cluster.console import ClusterError, Stopwatch
 from hack.cluster.daemons import Daemons, wait_for
 from hack.cluster.handle import Cluster, from_info, saved
+from hack.cluster.native import host, teardown
 from hack.cluster.native.host import PACKAGES
 from hack.cluster.native.layout import Layout
 from hack.cluster.versions import load, number
@@ -200,6 +201,44 @@ def test_daemons_are_found_again_and_stopped(tmp_path):
     finally:
         daemons.stop("sleeper")
     assert not daemons.alive("sleeper")
+
+
+def test_cgroups_of_a_kubelet_that_was_killed_are_no_second_kubelet(tmp_path, monkeypatch):
+    here = Layout(tmp_path / "state")
+    pod = tmp_path / "kubepods" / "besteffort" / "pod"
+    pod.mkdir(parents=True)
+    for group in (pod, pod.parent, pod.parent.parent):
+        (group / "cgroup.procs").write_text("")
+    monkeypatch.setattr(host, "cgroups", lambda: [tmp_path / "kubepods"])
+    host.refuse_second_kubelet(here)
+    (pod / "cgroup.procs").write_text("4711\n")
+    with pytest.raises(ClusterError, match="CLUSTER=existing"):
+        host.refuse_second_kubelet(here)
+
+
+def test_a_cluster_of_another_folder_is_cleared_once_it_is_dead(tmp_path, monkeypatch):
+    theirs = tmp_path / "theirs" / "cluster"
+    cleared = []
+    monkeypatch.setattr(host, "owner", lambda: theirs)
+    monkeypatch.setattr(host, "cgroups", list)
+    monkeypatch.setattr(teardown, "stop_everything", lambda layout, watch: cleared.append(layout.state))
+    daemons = Daemons(tmp_path / "run", tmp_path / "logs")
+    daemons.start("apiserver", ["bash", "-c", f"exec -a 'kube-apiserver --audit-log={theirs}/log' sleep 60"])
+    wait_for("another name", lambda: "kube-apiserver" in _command(daemons.pid("apiserver")), seconds=10, hint="")
+    try:
+        with pytest.raises(ClusterError, match=f"PENSTOCK_CACHE={theirs.parent} "):
+            teardown.make_room(Layout(tmp_path / "ours"), Stopwatch())
+    finally:
+        daemons.stop("apiserver")
+    assert not cleared
+    teardown.make_room(Layout(theirs), Stopwatch())
+    assert not cleared
+    teardown.make_room(Layout(tmp_path / "ours"), Stopwatch())
+    assert cleared == [theirs]
+
+
+def _command(pid):
+    return Path(f"/proc/{pid}/cmdline").read_text()
 
 
 def test_a_reused_pid_is_not_taken_for_a_daemon(tmp_path):

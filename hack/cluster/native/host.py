@@ -66,6 +66,8 @@ def prepare(layout: Layout) -> None:
         _must("ip", "link", "add", NODE_BRIDGE, "type", "bridge")
         _must("ip", "address", "add", f"{NODE_ADDRESS}/32", "dev", NODE_BRIDGE)
         _must("ip", "link", "set", NODE_BRIDGE, "up")
+    # Tells a cluster of another state folder whose this is; gone with the bridge, at the latest when the machine stops.
+    _must("ip", "link", "set", NODE_BRIDGE, "alias", str(layout.state))
     # Makes service addresses work from this machine even without a default route.
     _must("ip", "route", "replace", SERVICE_RANGE, "dev", NODE_BRIDGE, "src", NODE_ADDRESS)
     # Docker, for one, drops forwarded packets by default.
@@ -102,9 +104,18 @@ def is_prepared(layout: Layout) -> bool:
     return _saved_settings(layout).exists()
 
 
+def owner() -> Path | None:
+    """The state folder of the cluster that made the node's bridge, or None where there is no bridge of ours."""
+    try:
+        alias = (Path("/sys/class/net") / NODE_BRIDGE / "ifalias").read_text().strip()
+    except OSError:
+        return None
+    return Path(alias) if alias else None
+
+
 def refuse_second_kubelet(layout: Layout) -> None:
     """Raises ClusterError where another kubelet has pods on this machine: both would use the same cgroups."""
-    if not is_prepared(layout) and (found := cgroups()):
+    if not is_prepared(layout) and (found := [group for group in cgroups() if _has_processes(group)]):
         raise ClusterError(f"Another kubelet runs pods on this machine ({found[0]}); use it with CLUSTER=existing.")
 
 
@@ -123,6 +134,11 @@ def remains() -> list[str]:
         ours = [rule for rule in rules if "KUBE-" in rule or "CNI-" in rule or _COMMENT in rule]
         found += [f"{tables} rule {rule}" for rule in ours]
     return found
+
+
+def _has_processes(cgroup: Path) -> bool:
+    """A kubelet that was killed leaves its cgroups behind, empty."""
+    return any((Path(folder) / "cgroup.procs").read_text() for folder, _, _ in os.walk(cgroup))
 
 
 def _remove_stray_files(layout: Layout) -> None:

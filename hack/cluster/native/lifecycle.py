@@ -21,7 +21,7 @@ def up(watch: Stopwatch) -> Cluster:
     if os.geteuid():
         raise ClusterError("The native cluster needs root: run this as root, or use Docker and kind.")
     here = layout()
-    host.refuse_second_kubelet(here)
+    teardown.make_room(here, watch)
     host.install_packages()
     for name in _BINARIES:
         build.binary(name)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from hack.cluster import build
-from hack.cluster.console import Stopwatch
+from hack.cluster.console import ClusterError, Stopwatch
 from hack.cluster.native import host
 from hack.cluster.native.images import ctr
 from hack.cluster.native.layout import Layout
@@ -49,6 +49,24 @@ def stop_everything(layout: Layout, watch: Stopwatch) -> None:
         while not _remove_cgroup(cgroup) and time.monotonic() < deadline:
             time.sleep(0.05)
     watch.stage("mounts, devices, packet rules and cgroups are gone")
+
+
+def make_room(layout: Layout, watch: Stopwatch) -> None:
+    """Takes away what a killed cluster of another state folder left here: its bridges, routes and rules are also ours.
+
+    Raises ClusterError where that cluster, or another kubelet, still runs.
+    """
+    theirs = host.owner()
+    if theirs not in (None, layout.state):
+        other = Layout(theirs)
+        if running := [command for command in _processes(other).values() if f"{theirs}/" in command]:
+            raise ClusterError(
+                f"The cluster of {theirs} runs on this machine ({running[0].split(' ', 1)[0]} and others); "
+                f"stop it with: PENSTOCK_CACHE={theirs.parent} python -m hack.cluster down"
+            )
+        watch.stage(f"a killed cluster of {theirs} is in the way; clearing it")
+        stop_everything(other, watch)
+    host.refuse_second_kubelet(layout)
 
 
 def leftovers(layout: Layout) -> list[str]:
