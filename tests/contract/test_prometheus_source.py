@@ -59,7 +59,12 @@ def page(counts: dict[str, tuple[int, int]], cluster: str = RULE) -> str:
 
 
 def track(*addresses: str, since: datetime | None = None) -> TrackQuery:
-    return TrackQuery("airline", "delay", {f"pod-{address}": address for address in addresses}, 8080, since)
+    return about({f"pod-{address}": address for address in addresses}, 8080, since)
+
+
+def about(pods: dict[str, str], port: int, since: datetime | None = None) -> TrackQuery:
+    """What is asked about pods that all serve at the same port."""
+    return TrackQuery("airline", "delay", pods, dict.fromkeys(pods, port), since)
 
 
 async def until(read: Callable[[], Awaitable[T]], holds: Callable[[T], bool], seconds: float = 30) -> T:
@@ -233,7 +238,7 @@ async def test_a_real_envoy_tells_the_tracks_apart(tmp_path: Path, client: HttpC
             await asyncio.gather(*(send(100) for _ in range(10)))
         pods = {host: host for host in (*stable, *candidate)}
         source = GatewayCounts(PrometheusApi(client, Endpoint(prometheus.url)), WINDOW)
-        query = TrackQuery("airline", "delay", pods, port)
+        query = about(pods, port)
         reading = await until(lambda: source.read(query), lambda r: sum(c.total for c in r.pods.values()) == 1000)
         counted = {pod_of(key): (counts.total, counts.errors) for key, counts in reading.pods.items()}
         assert counted == {host: (asked[host], failed[host]) for host in pods}
@@ -244,7 +249,8 @@ async def test_a_real_envoy_tells_the_tracks_apart(tmp_path: Path, client: HttpC
 
 
 async def test_no_connection_is_an_error_and_a_timeout_is_one(tmp_path: Path, client: HttpClient) -> None:
-    port = free_port()
+    # A server of the owner's own serves at another port than the built-in one.
+    ports = {"slow": free_port(), "gone": free_port()}
     pods = {"slow": "127.0.0.2", "gone": "127.0.0.3"}
 
     def slow() -> int:
@@ -252,8 +258,11 @@ async def test_no_connection_is_an_error_and_a_timeout_is_one(tmp_path: Path, cl
         return 200
 
     with ExitStack() as stack:
-        stack.enter_context(server(slow, pods["slow"], port))
-        clusters = {RULE: {f"{pods['slow']}:{port}": 1}, RULE + "/backend/1": {f"{pods['gone']}:{port}": 1}}
+        stack.enter_context(server(slow, pods["slow"], ports["slow"]))
+        clusters = {
+            RULE: {f"{pods['slow']}:{ports['slow']}": 1},
+            RULE + "/backend/1": {f"{pods['gone']}:{ports['gone']}": 1},
+        }
         traffic, admin = stack.enter_context(envoy(envoy_binary(), tmp_path / "envoy", clusters))
         jobs = [job("envoy", f"127.0.0.1:{admin}", path="/stats/prometheus")]
         prometheus = stack.enter_context(Prometheus(tmp_path, jobs))
@@ -262,7 +271,7 @@ async def test_no_connection_is_an_error_and_a_timeout_is_one(tmp_path: Path, cl
                 async with session.post(f"http://127.0.0.1:{traffic}/{route}") as response:
                     assert response.status == status
         source = GatewayCounts(PrometheusApi(client, Endpoint(prometheus.url)), WINDOW)
-        query = TrackQuery("airline", "delay", pods, port)
+        query = TrackQuery("airline", "delay", pods, ports)
         reading = await until(lambda: source.read(query), lambda r: sum(c.total for c in r.pods.values()) == 3)
         counted = {pod_of(key): (counts.total, counts.errors) for key, counts in reading.pods.items()}
         assert counted == {"slow": (1, 1), "gone": (2, 2)}
@@ -283,7 +292,7 @@ async def test_prometheus_and_a_scrape_agree_about_a_model_server(tmp_path: Path
         exporter.page = runtime_page({200: 7, 422: 2, 500: 1, 503: 1})
         exporter.page += 'penstock_inference_requests_total{model="delay",code="500",role="shadow"} 99\n'
         pods = {"pod": "127.0.0.1"}
-        query = TrackQuery("airline", "delay", pods, 8080, metrics_port=exporter.port)
+        query = TrackQuery("airline", "delay", pods, dict.fromkeys(pods, 8080), metrics_port=exporter.port)
         with Prometheus(tmp_path, [job("models", exporter.instance)]) as prometheus:
             source = RuntimeCounts(PrometheusApi(client, Endpoint(prometheus.url)), WINDOW)
             stored = (await until(lambda: source.read(query), lambda _: True)).pods["pod"]

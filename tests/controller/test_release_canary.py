@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from penstock.kube.resources import HTTPROUTES
-from tests.controller.release import BADLY, CANARY, WELL, ReleaseWorld
+from tests.controller.release import BADLY, CANARY, WELL, ReleaseWorld, rollout
 from tests.controller.traffic import Load
-from tests.controller.world import digest
+from tests.controller.world import digest, revision_of
 from tests.support.kubelet import READY, STARTING
 
 Json = dict[str, Any]
@@ -255,6 +255,52 @@ async def test_numbers_alone_are_written_every_half_minute_at_most(release: Rele
     await release.waits_for("600 s of this step")
     written = [str(call) for call in await release.quiet(4)]
     assert written in ([], ["patch models/status/flight 200"])
+
+
+def own_server(content: str) -> Json:
+    """The spec of a server of the owner's own."""
+    artifact = {"uri": "https://example.com/m.bin", "digest": digest(content), "format": "Custom"}
+    image = f"registry.example.com/their/server@sha256:{'cd' * 32}"
+    return {"artifact": artifact, "serving": {"runtime": "Custom", "custom": {"image": image, "port": 9000}}}
+
+
+async def test_servers_that_count_nothing_get_no_canary(release: ReleaseWorld) -> None:
+    release.operator()
+    stable = await release.serving(own_server("a"))
+    release.traffic.bare.add(stable)
+    await release.edit(**rollout(**ALONE))
+
+    async def is_known() -> bool:
+        return release.traffic.turned_away[stable] >= 2
+
+    await release.until(is_known, "the operator has heard that nothing is counted")
+    new = await release.candidate()
+    said = await release.says("Progressing", "Unknown", "NoMetricSource")
+    assert "has no /metrics" in said["message"]
+    assert (await release.status())["candidate"]["stage"] == "Pending"
+    await release.still()
+    assert await release.weights() == {stable: 100}
+    await release.edit(rollout={"canary": None})
+    await release.serves(new)
+
+
+async def test_a_server_that_turns_out_to_count_nothing_gets_no_traffic(release: ReleaseWorld) -> None:
+    release.operator()
+    stable = await release.champion(**ALONE)
+    own = own_server("b")
+    new = revision_of(own)
+    release.traffic.bare.add(new)
+    release.traffic.loads[new] = WELL
+    await release.edit(**own)
+    await release.waits_for("has no /metrics")
+    await release.says("Progressing", "Unknown", "NoMetricSource")
+    await release.still()
+    assert await release.weights() == {stable: 100}
+    release.traffic.bare.clear()
+    await release.serves(new)
+    assert "Canary" in {
+        (record["spec"]["result"].get("candidate") or {}).get("stage") for record in await release.records()
+    }
 
 
 async def test_without_a_gateway_a_canary_is_refused(release: ReleaseWorld) -> None:

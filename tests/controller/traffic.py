@@ -35,11 +35,12 @@ class _Server:
 class Traffic:
     """Runs the pods' pages. `loads`: what comes in, by revision. `silent`: revisions whose pages nobody can read.
 
-    `turned_away`: how often such a page was asked for, by revision.
+    `bare`: revisions whose server has no such page. `turned_away`: how often such a page was asked for, by revision.
     """
 
     loads: dict[str, Load] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
+    bare: set[str] = field(default_factory=set)
     turned_away: Counter[str] = field(default_factory=Counter)
     _servers: dict[str, _Server] = field(default_factory=dict)
 
@@ -76,6 +77,9 @@ class Traffic:
             if server.revision in self.silent:
                 self.turned_away[server.revision] += 1
                 return web.Response(status=503)
+            if server.revision in self.bare:
+                self.turned_away[server.revision] += 1
+                return web.Response(status=404)
             kind, body = server.metrics.page()
             return web.Response(body=body, headers={"Content-Type": kind})
 

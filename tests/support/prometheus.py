@@ -30,16 +30,16 @@ def free_port() -> int:
 
 
 class Exporter:
-    """Shows a page of metrics that a test writes; `silent` makes it answer 503."""
+    """Shows a page of metrics that a test writes; `silent` makes it answer 503, `missing` 404."""
 
     def __init__(self, page: str = "", port: int = 0) -> None:
         self.page = page
-        self.silent = False
+        self.silent = self.missing = False
         exporter = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self.send_response(503 if exporter.silent else 200)
+                self.send_response(503 if exporter.silent else 404 if exporter.missing else 200)
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
                 self.end_headers()
                 self.wfile.write(exporter.page.encode())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
 
-from penstock.metrics.problems import Problem, SourceUnavailable
+from penstock.metrics.problems import ConnectionRefused, Problem, SourceUnavailable
 
 _CONNECTIONS = 64
 
@@ -63,7 +64,8 @@ class HttpClient:
                 Problem.TIMEOUT, f"{_place(request.url)} did not answer within {request.seconds:g} s"
             ) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise SourceUnavailable(
+            refused = isinstance(error, aiohttp.ClientConnectorError) and error.errno == errno.ECONNREFUSED
+            raise (ConnectionRefused if refused else SourceUnavailable)(
                 Problem.UNREACHABLE, f"{_place(request.url)} does not answer: {str(error) or type(error).__name__}"
             ) from error
 

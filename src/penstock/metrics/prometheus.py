@@ -38,7 +38,7 @@ class GatewayCounts:
 
     async def read(self, query: TrackQuery) -> Reading:
         """See `MetricProvider`."""
-        pods = _by_instance(query.pods, query.port)
+        pods = _by_instance(query.pods, query.ports)
         cluster = f"httproute/{escaped(query.namespace)}/{escaped(query.model)}/rule/0(/backend/[0-9]+)?"
         selector = (
             f'{{__name__=~"{ERRORS}|{SUCCESSES}",envoy_cluster_name=~{literal(cluster)},'
@@ -68,7 +68,7 @@ class RuntimeCounts:
 
     async def read(self, query: TrackQuery) -> Reading:
         """See `MetricProvider`."""
-        pods = _by_instance(query.pods, query.metrics_port)
+        pods = _by_instance(query.pods, dict.fromkeys(query.pods, query.metrics_port))
         selector = f'{{__name__=~"{"|".join(runtime.NAMES)}",instance=~{_any_of(pods)}}}'
         groups: dict[str, list[Series]] = defaultdict(list)
         for series in await self._api.window(selector, self._window):
@@ -124,14 +124,14 @@ def _reading(counted: Mapping[str, tuple[float, PodCounts]], query: TrackQuery, 
     return Reading(moment_of(latest), {key: counts for key, (_, counts) in counted.items()})
 
 
-def _by_instance(pods: Mapping[str, str], port: int) -> dict[str, str]:
+def _by_instance(pods: Mapping[str, str], ports: Mapping[str, int]) -> dict[str, str]:
     """Return address:port -> pod, in the form of Envoy and of Prometheus."""
     if not pods:
         raise SourceUnavailable(Problem.NO_DATA, "there is no pod to ask for")
     found = {}
     for pod, address in pods.items():
         ip = ipaddress.ip_address(address)
-        found[f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"] = pod
+        found[f"[{ip}]:{ports[pod]}" if ip.version == 6 else f"{ip}:{ports[pod]}"] = pod
     return found
 
 

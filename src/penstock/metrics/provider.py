@@ -20,7 +20,7 @@ class TrackQuery:
         namespace: the Model's.
         model: its name, which is that of its route.
         pods: name of the pod -> its IP address.
-        port: where the pods serve requests.
+        ports: name of the pod -> where it serves requests: a server of the owner's own has a port of its own.
         since: samples from before this moment say nothing; None takes any that is young enough.
         metrics_port: where the built-in model server shows its counters.
     """
@@ -28,7 +28,7 @@ class TrackQuery:
     namespace: str
     model: str
     pods: Mapping[str, str]
-    port: int
+    ports: Mapping[str, int]
     since: datetime | None = None
     metrics_port: int = RUNTIME_METRICS_PORT
 

@@ -6,13 +6,14 @@ import asyncio
 import ipaddress
 from collections.abc import Callable
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.domain.canary.counters import PodCounts, Reading
 from penstock.metrics import runtime
 from penstock.metrics.http import HttpClient, Request
-from penstock.metrics.problems import Problem, SourceUnavailable
+from penstock.metrics.problems import ConnectionRefused, Problem, SourceUnavailable
 from penstock.metrics.provider import TrackQuery
 
 SECONDS = 2.0
@@ -42,12 +43,16 @@ class Scrape:
         at = self._now()
         answers = dict(zip(query.pods, results, strict=True))
         counted = {pod: answer for pod, answer in answers.items() if isinstance(answer, PodCounts)}
+        problems = {pod: answer for pod, answer in answers.items() if isinstance(answer, SourceUnavailable)}
+        uncounted = {pod: problem.message for pod, problem in problems.items() if _counts_nothing(problem)}
         if counted:
-            return Reading(at, counted)
-        problems = [answer for answer in results if isinstance(answer, SourceUnavailable)]
+            return Reading(at, counted, uncounted=uncounted)
         # A server that was asked and counts nothing never will; one that is silent may speak again.
-        without = [problem for problem in problems if problem.reason is Problem.NO_METRIC_SOURCE]
-        raise next(iter([*without, *problems]), SourceUnavailable(Problem.NO_DATA, "there is no pod to ask"))
+        without = [problem for problem in problems.values() if problem.reason is Problem.NO_METRIC_SOURCE]
+        gravest = next(iter([*without, *problems.values()]), None)
+        if gravest is None:
+            raise SourceUnavailable(Problem.NO_DATA, "there is no pod to ask")
+        raise SourceUnavailable(gravest.reason, gravest.message, uncounted) from gravest
 
     async def _pod(self, pod: str, address: str, port: int) -> PodCounts | SourceUnavailable:
         try:
@@ -57,7 +62,9 @@ class Scrape:
                 status, body = await self._client.fetch(
                     Request(url=f"http://{host}:{port}/metrics", seconds=SECONDS, most_bytes=MOST_BYTES)
                 )
-            if status != 200:
+            if status == HTTPStatus.NOT_FOUND:
+                return SourceUnavailable(Problem.NO_METRIC_SOURCE, f"the server of pod {pod} has no /metrics")
+            if status != HTTPStatus.OK:
                 return SourceUnavailable(Problem.UNREACHABLE, f"pod {pod} answers {status} when asked for its counters")
             counts = runtime.counts(_samples(body, pod), pod)
         except SourceUnavailable as problem:
@@ -65,6 +72,10 @@ class Scrape:
         if counts is None:
             return SourceUnavailable(Problem.NO_METRIC_SOURCE, f"the server of pod {pod} has no {runtime.REQUESTS}")
         return counts
+
+
+def _counts_nothing(problem: SourceUnavailable) -> bool:
+    return problem.reason is Problem.NO_METRIC_SOURCE or isinstance(problem, ConnectionRefused)
 
 
 def _samples(body: bytes, pod: str) -> list[runtime.Sample]:

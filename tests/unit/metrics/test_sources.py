@@ -44,7 +44,8 @@ def factory(
 
 
 def query(port: int, *addresses: str) -> TrackQuery:
-    return TrackQuery("a", "m", {f"pod-{address}": address for address in addresses}, 8080, metrics_port=port)
+    pods = {f"pod-{address}": address for address in addresses}
+    return TrackQuery("a", "m", pods, dict.fromkeys(pods, 8080), metrics_port=port)
 
 
 def test_without_a_default_the_pods_are_asked(client: HttpClient) -> None:
@@ -177,6 +178,35 @@ async def test_no_pod_and_no_answer(client: HttpClient) -> None:
         with pytest.raises(SourceUnavailable, match="answers 503") as refused:
             await Scrape(client).read(query(exporter.port, "127.0.0.1"))
     assert refused.value.reason is Problem.UNREACHABLE
+
+
+async def test_a_server_without_such_a_page_is_no_source(client: HttpClient) -> None:
+    with Exporter() as exporter:
+        exporter.missing = True
+        with pytest.raises(SourceUnavailable, match="has no /metrics") as refused:
+            await Scrape(client).read(query(exporter.port, "127.0.0.1"))
+    assert refused.value.reason is Problem.NO_METRIC_SOURCE
+    assert refused.value.uncounted == {"pod-127.0.0.1": refused.value.message}
+
+
+async def test_a_pod_that_counts_nothing_is_named_beside_those_that_count(client: HttpClient) -> None:
+    port = free_port()
+    with Exporter(REQUESTS % (200, "9.0"), port):
+        reading = await Scrape(client).read(query(port, "127.0.0.1", "127.0.0.9"))
+    assert set(reading.pods) == {"pod-127.0.0.1"}
+    assert set(reading.uncounted) == {"pod-127.0.0.9"}, "nothing listens there"
+
+
+async def test_who_does_not_answer_now_may_count_all_the_same(client: HttpClient) -> None:
+    with Exporter() as exporter:
+        exporter.silent = True
+        with pytest.raises(SourceUnavailable) as refused:
+            await Scrape(client).read(query(exporter.port, "127.0.0.1"))
+    assert not refused.value.uncounted
+    with pytest.raises(SourceUnavailable) as nobody:
+        await Scrape(client).read(query(free_port(), "127.0.0.1"))
+    assert nobody.value.reason is Problem.UNREACHABLE
+    assert set(nobody.value.uncounted) == {"pod-127.0.0.1"}
 
 
 async def test_an_answer_that_never_ends_is_given_up(client: HttpClient) -> None:

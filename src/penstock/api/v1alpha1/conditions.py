@@ -73,6 +73,7 @@ class Reason(StrEnum):
     ROLLED_BACK = "RolledBack"
     NOT_APPROVED = "NotApproved"
     EVIDENCE_MISSING = "EvidenceMissing"
+    NO_METRIC_SOURCE = "NoMetricSource"
     TOO_LITTLE_TRAFFIC = "TooLittleTraffic"
     FROZEN = "Frozen"
     NO_FREE_SLOT = "NoFreeSlot"
@@ -151,6 +152,10 @@ SENTENCES: dict[Reason, str] = {
     Reason.ROLLED_BACK: "{subject} was taken back by a person; it is quarantined until somebody releases it",
     Reason.NOT_APPROVED: "{subject} was not approved in time; ask for it again with kubectl penstock retry",
     Reason.EVIDENCE_MISSING: "Nothing can be measured about {subject}; bring the source of the numbers back",
+    Reason.NO_METRIC_SOURCE: (
+        "{subject} gets no canary, since nothing counts its requests; show the counters of docs/metrics-sources.md at"
+        " port 9090, set a MetricSource over the gateway's, or leave rollout.canary out"
+    ),
     Reason.TOO_LITTLE_TRAFFIC: (
         "{subject} gets too little traffic to be judged before its deadline; give it more, or promote it by hand"
     ),

@@ -12,6 +12,7 @@ from typing import Any
 from penstock.api.v1alpha1.checkpoint import Checkpoint
 from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.api.v1alpha1.rollout import Canary
+from penstock.api.v1alpha1.serving import Runtime
 from penstock.controllers.model import measures, names
 from penstock.controllers.model import meter as meters
 from penstock.controllers.model.children import server_port
@@ -19,6 +20,7 @@ from penstock.controllers.model.gathered import Gathered
 from penstock.controllers.model.meter import Meter, ModelKey, Reader, Tracks
 from penstock.controllers.model.outlooks import look_ahead
 from penstock.controllers.model.scope import Scope
+from penstock.controllers.model.workloads import ready_addresses
 from penstock.domain.canary.analysis import AnalysisResult
 from penstock.domain.lifecycle.classify import deadline_of
 from penstock.domain.lifecycle.observed import LiveView
@@ -31,6 +33,8 @@ AT_ONCE = 32
 # A status that changes with every reading would be written with every reading.
 HISTORY_KEPT_EVERY = timedelta(minutes=15)
 _COMPARED = frozenset({Stage.CANARY, Stage.AWAITING_APPROVAL})
+# Its pods are there or to come, and no request has reached them yet.
+_COMING = frozenset({Stage.STARTING, Stage.EVALUATING, Stage.SHADOW})
 
 
 class Live:
@@ -62,7 +66,9 @@ class Live:
             return Gathered()
         tracks = _tracks(scope, state, canary)
         meter = self._meter(key, tracks, scope, state, now)
-        found = Gathered(burstiness=self._burstiness(key, meter, scope, now))
+        found = Gathered(
+            burstiness=self._burstiness(key, meter, scope, now), unmeasured=_unmeasured(scope, state, meter)
+        )
         if meter.session is None:
             return found
         try:
@@ -119,6 +125,7 @@ class Live:
 
     async def _run(self, key: ModelKey) -> None:
         while (meter := self._meters.get(key)) is not None:
+            before = meter.asked, meter.uncounted
             async with self._turns:
                 try:
                     await self._reader.read(meter)
@@ -126,7 +133,11 @@ class Live:
                     logger.exception("%s/%s: a reading failed", *key)
                     meter.trouble = "a reading failed; the operator's log says why"
                     meter.failed(self._clock())
-            if meter.session is not None or self._has_to_be_kept(key, meter):
+            if (
+                meter.session is not None
+                or (meter.asked, meter.uncounted) != before
+                or self._has_to_be_kept(key, meter)
+            ):
                 self._wake(key)
             await asyncio.sleep(self._look_seconds)
 
@@ -188,14 +199,14 @@ def _tracks(scope: Scope, state: Checkpoint, canary: Canary) -> Tracks:
     compared = candidate is not None and candidate.stage in _COMPARED and candidate.plan is not None
     compared = compared and candidate is not None and not candidate.cites and _has_begun(state)
     revision = candidate.revision if compared and candidate is not None else None
-    spec = scope.revisions.get(stable)
+    coming = candidate.revision if candidate is not None and candidate.stage in _COMING else None
     pods = {
         name: {
             pod["metadata"]["name"]: pod["status"]["podIP"]
             for pod in scope.pods.get(name, [])
             if pod.get("status", {}).get("podIP") and not pod["metadata"].get("deletionTimestamp")
         }
-        for name in (stable, revision)
+        for name in (stable, revision, coming)
         if name
     }
     return Tracks(
@@ -208,9 +219,39 @@ def _tracks(scope: Scope, state: Checkpoint, canary: Canary) -> Tracks:
         declared=tuple(canary.analysis),
         warmup=canary.warmup_seconds,
         pods=pods,
-        port=server_port(spec) if spec else names.REVISION_PORT,
+        ports={name: _port(scope, name) for name in pods},
         by_gateway=scope.gateway is not None,
     )
+
+
+def _port(scope: Scope, revision: str) -> int:
+    spec = scope.revisions.get(revision)
+    return server_port(spec) if spec else names.REVISION_PORT
+
+
+def _unmeasured(scope: Scope, state: Checkpoint, meter: Meter) -> str:
+    """Why a canary that has not begun would be without numbers: a server of the owner's own shows no counters.
+
+    Of the built-in server that says only that it does not answer now. Pods that run beside the stable revision's have
+    to be asked first; before they are made nobody waits for an answer.
+    """
+    tracks = meter.tracks
+    coming = state.candidate is not None and state.candidate.stage in _COMING
+    if tracks.candidate is not None or (state.candidate is not None and state.candidate.cites):
+        return ""
+    for revision, pods in tracks.pods.items():
+        spec = scope.revisions.get(revision)
+        if spec is None or spec.runtime is not Runtime.CUSTOM:
+            continue
+        ready = ready_addresses(scope.pods.get(revision, []))
+        for pod, address in pods.items():
+            if address not in ready:
+                continue
+            if pod in meter.uncounted:
+                return meter.uncounted[pod]
+            if coming and pod not in meter.asked:
+                return f"pod {pod} is yet to be asked for its counters"
+    return ""
 
 
 def _has_begun(state: Checkpoint) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,8 +32,10 @@ UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 class Tracks:
     """Whose counters are read.
 
-    `pods`: revision → name of pod → address. `entered`: the decision by which the candidate became one; with its
-    revision it names the comparison. `candidate` None: only the stable revision gets to be known.
+    `pods`: revision → name of pod → address, also of a candidate that is not compared yet; `ports`: revision → where
+    its pods serve. `entered`: the decision by
+    which the candidate became one; with its revision it names the comparison. `candidate` None: only the stable
+    revision gets to be known.
     """
 
     key: ModelKey
@@ -45,7 +47,7 @@ class Tracks:
     declared: tuple[Declared, ...]
     warmup: int
     pods: Mapping[str, Mapping[str, str]]
-    port: int
+    ports: Mapping[str, int]
     by_gateway: bool
 
 
@@ -56,6 +58,7 @@ class Meter:
     `good`: when both tracks last had numbers. `failing_since`: when the first reading after that lacked some.
     `interval`: seconds between two numbers of the source, 0 if it is always up to date. `total`: what the stable
     revision's pods had counted; `busy`: that has changed since the history was kept.
+    `asked`: the pods that the last reading was about; `uncounted`: as in `Reading`, of those.
     """
 
     tracks: Tracks
@@ -70,6 +73,8 @@ class Meter:
     task: asyncio.Task[None] | None = None
     total: int | None = None
     busy: bool = False
+    asked: frozenset[str] = frozenset()
+    uncounted: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def comparison(self) -> tuple[str, int] | None:
@@ -119,6 +124,8 @@ class Reader:
             meter.trouble = "; ".join(troubles)
         except SourceUnavailable as problem:
             meter.trouble = f"{problem.reason}: {problem.message}"
+            meter.uncounted = problem.uncounted
+        meter.asked = frozenset(pod for group in tracks.pods.values() for pod in group)
         if tracks != meter.tracks:
             return  # it is about something else by now
         if tracks.candidate is None:
@@ -145,8 +152,10 @@ class Reader:
         chosen = self._sources.choose(namespace, routed_by_gateway=tracks.by_gateway)
         meter.source, meter.interval = chosen.label, chosen.interval_seconds
         pods = {pod: address for group in tracks.pods.values() for pod, address in group.items()}
-        query = TrackQuery(namespace, name, pods, tracks.port)
+        ports = {pod: tracks.ports[revision] for revision, group in tracks.pods.items() for pod in group}
+        query = TrackQuery(namespace, name, pods, ports)
         reading = await chosen.requests.read(query)
+        meter.uncounted = reading.uncounted
         user, troubles = await measures.user_readings(self._sources, namespace, tracks)
         timed = [item.name for item in tracks.declared if item.type is AnalysisType.LATENCY]
         if timed and chosen.latency is not chosen.requests:

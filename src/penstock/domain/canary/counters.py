@@ -62,11 +62,15 @@ class UserCounts:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One look at all pods of a track. `user`: by the name of the analysis, then by pod or series."""
+    """One look at all pods of a track. `user`: by the name of the analysis, then by pod or series.
+
+    `uncounted`: by the name of the pod, why it is not among `pods`: it was asked, and its server shows no counters.
+    """
 
     at: datetime
     pods: Mapping[str, PodCounts]
     user: Mapping[str, Mapping[str, UserCounts]] = field(default_factory=dict)
+    uncounted: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

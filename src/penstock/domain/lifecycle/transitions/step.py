@@ -20,7 +20,10 @@ MAX_REJECTED = 10
 MAX_PROOFS = 8
 MAX_REQUESTERS = 10
 FAIL = "Fail"
-_OF_DATA = frozenset({Reason.FEATURE_SET_NOT_VALID, Reason.FEATURE_SET_PENDING, Reason.FEATURE_SET_MISSING})
+# What a way back does not need: it takes no new data, and its traffic is compared with nothing.
+_OF_NEW_REVISIONS = frozenset(
+    {Reason.FEATURE_SET_NOT_VALID, Reason.FEATURE_SET_PENDING, Reason.FEATURE_SET_MISSING, Reason.NO_METRIC_SOURCE}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +94,20 @@ def goes_back(state: Checkpoint) -> bool:
 
 
 def hindrances(seen: Observed, *, free: bool) -> tuple[list[Blocker], str]:
-    """Return what keeps a candidate in Pending. `free`: a way back waits neither for a freeze, a slot nor data."""
+    """Return what keeps a candidate in Pending.
+
+    `free`: a way back waits neither for a freeze, a slot, data nor numbers.
+    """
     if not free:
         return list(seen.blockers), seen.frozen or seen.crowded
-    return [item for item in seen.blockers if item.reason not in _OF_DATA], ""
+    return [item for item in seen.blockers if item.reason not in _OF_NEW_REVISIONS], ""
 
 
 def held_up(state: Checkpoint, seen: Observed, weight: int) -> bool:
     """Whether more traffic has to wait: a freeze or suspension (which hold up no way back), or too few ready pods.
 
-    While the fallback serves, there is no stable revision to share the traffic with. A gate that was asked once
+    While the fallback serves, there is no stable revision to share the traffic with. Nor is any shared where it is
+    known that nothing would be measured: a canary would only expose clients. A gate that was asked once
     more and has no answer now holds too: an approval is not a bypass.
     """
     candidate = candidate_of(state)
@@ -108,7 +115,13 @@ def held_up(state: Checkpoint, seen: Observed, weight: int) -> bool:
     suspended = seen.suspended and not (candidate.cites and goes_back(state))
     alone = state.failover and weight < 100
     unproven = not candidate.cites and not candidate.bypassed and bool(missing_gates(candidate))
-    return frozen or suspended or alone or unproven or not has_capacity(state, seen, weight)
+    blind = weight < 100 and not candidate.cites and unmeasured(seen) is not None
+    return frozen or suspended or alone or unproven or blind or not has_capacity(state, seen, weight)
+
+
+def unmeasured(seen: Observed) -> Blocker | None:
+    """Return why a canary would be without numbers, where that is known before it begins."""
+    return next((item for item in seen.blockers if item.reason == Reason.NO_METRIC_SOURCE), None)
 
 
 def champion(state: Checkpoint, seen: Observed) -> dict[str, int]:
