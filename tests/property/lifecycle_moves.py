@@ -232,7 +232,7 @@ def freezes(world: World, choose: Choose) -> None:
 
 def blockers_change(world: World, choose: Choose) -> None:
     """Something that a candidate waits for, or the admission policies, come and go."""
-    reasons = ["GatewayMissing", "FeatureSetNotValid", "PolicyMissing", "NoMetricSource"]
+    reasons = ["GatewayMissing", "FeatureSetNotValid", "PolicyMissing"]
     world.blockers = frozenset(choose([[], [], [choose(reasons)]]))
     world.undecided = choose([False, False, True])
 

@@ -151,11 +151,8 @@ class Never:
         if full and event == "ActionRefused":
             said = commit.inputs["action"]["type"]
             must(said in ("Reject", "Rollback"), "a log that is full is not filled with refusals", said)
-        exempt = _ordered_back(new) or (new.candidate is not None and new.candidate.cites > 0)
-        blind = any(blocker.reason == "NoMetricSource" for blocker in seen.blockers)
-        shared = new.candidate is not None and new.weights.get(new.candidate.revision, 0) < 100
-        must(exempt or not (blind and shared and _gains(old, new)), "no canary where nothing counts", commit.rule)
         if seen.suspended or seen.frozen or full:
+            exempt = _ordered_back(new) or (new.candidate is not None and new.candidate.cites > 0)
             must(exempt or not _gains(old, new), "no more traffic while suspended or frozen", commit.rule)
             left = (
                 old.candidate is not None and old.candidate.stage is Stage.PENDING and commit.verdict.value == "Start"

@@ -29,12 +29,6 @@ def looser_plan_holds_at_once(seed: Seed) -> None:
     seed.function(plan.merged, lambda old, new, unproven: new)
 
 
-@bug
-def canary_without_numbers(seed: Seed) -> None:
-    """Traffic is shared where it is known that nothing counts it."""
-    seed.function(step.unmeasured, lambda seen: None)
-
-
 # --- the clock ---
 
 

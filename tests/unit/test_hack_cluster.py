@@ -231,10 +231,22 @@ def test_a_cluster_of_another_folder_is_cleared_once_it_is_dead(tmp_path, monkey
     finally:
         daemons.stop("apiserver")
     assert not cleared
+    theirs.mkdir(parents=True)
+    (theirs / "kernel-settings.json").write_text("{}")
     teardown.make_room(Layout(theirs), Stopwatch())
-    assert not cleared
+    assert not cleared, "its own cluster goes on from where it was"
+    pods = tmp_path / "kubepods"
+    pods.mkdir()
+    (pods / "cgroup.procs").write_text("4711\n")
+    monkeypatch.setattr(host, "cgroups", lambda: [pods])
+    with pytest.raises(ClusterError, match="CLUSTER=existing"):
+        teardown.make_room(Layout(tmp_path / "ours"), Stopwatch())
+    assert not cleared, "another kubelet's pods stay"
+    monkeypatch.setattr(host, "cgroups", list)
     teardown.make_room(Layout(tmp_path / "ours"), Stopwatch())
-    assert cleared == [theirs]
+    (theirs / "kernel-settings.json").unlink()
+    teardown.make_room(Layout(theirs), Stopwatch())
+    assert cleared == [theirs, theirs], "its own folder was emptied"
 
 
 def _command(pid):

@@ -1,5 +1,6 @@
 """What the native cluster needs of and changes on the machine: packages, kernel settings, bridges, packet rules."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -115,7 +116,13 @@ def owner() -> Path | None:
 
 def refuse_second_kubelet(layout: Layout) -> None:
     """Raises ClusterError where another kubelet has pods on this machine: both would use the same cgroups."""
-    if not is_prepared(layout) and (found := [group for group in cgroups() if _has_processes(group)]):
+    if not is_prepared(layout):
+        refuse_pods_of_others()
+
+
+def refuse_pods_of_others() -> None:
+    """Raises ClusterError where any pod runs on this machine."""
+    if found := [group for group in cgroups() if _has_processes(group)]:
         raise ClusterError(f"Another kubelet runs pods on this machine ({found[0]}); use it with CLUSTER=existing.")
 
 
@@ -138,7 +145,11 @@ def remains() -> list[str]:
 
 def _has_processes(cgroup: Path) -> bool:
     """A kubelet that was killed leaves its cgroups behind, empty."""
-    return any((Path(folder) / "cgroup.procs").read_text() for folder, _, _ in os.walk(cgroup))
+    for folder, _, _ in os.walk(cgroup):
+        with contextlib.suppress(OSError):  # it may end meanwhile
+            if (Path(folder) / "cgroup.procs").read_text():
+                return True
+    return False
 
 
 def _remove_stray_files(layout: Layout) -> None:

@@ -15,6 +15,7 @@ from hack.cluster.native.images import ctr
 from hack.cluster.native.layout import Layout
 
 _KILL_SECONDS = 10
+_SHOWN = 160
 # A cgroup right below the root; those of kubelets inside containers are further down.
 _POD_CGROUP = ":/kubepods"
 
@@ -57,21 +58,24 @@ def make_room(layout: Layout, watch: Stopwatch) -> None:
     Raises ClusterError where that cluster, or another kubelet, still runs.
     """
     theirs = host.owner()
-    if theirs not in (None, layout.state):
-        other = Layout(theirs)
-        if running := [command for command in _processes(other).values() if f"{theirs}/" in command]:
-            raise ClusterError(
-                f"The cluster of {theirs} runs on this machine ({running[0].split(' ', 1)[0]} and others); "
-                f"stop it with: PENSTOCK_CACHE={theirs.parent} python -m hack.cluster down"
-            )
-        watch.stage(f"a killed cluster of {theirs} is in the way; clearing it")
-        stop_everything(other, watch)
-    host.refuse_second_kubelet(layout)
+    if theirs is None or (theirs == layout.state and host.is_prepared(layout)):
+        host.refuse_second_kubelet(layout)
+        return
+    other = Layout(theirs)  # or our own folder, which was emptied while the cluster was up
+    if running := [command for command in _processes(other).values() if f"{theirs}/" in command]:
+        raise ClusterError(
+            f"The cluster of {theirs} runs on this machine ({running[0].split(' ', 1)[0]} and others); "
+            f"stop it with: PENSTOCK_CACHE={theirs.parent} python -m hack.cluster down"
+        )
+    # Of that cluster nothing runs, so pods that do are another kubelet's: they must not be cleared away with it.
+    host.refuse_pods_of_others()
+    watch.stage(f"a killed cluster of {theirs} is in the way; clearing it")
+    stop_everything(other, watch)
 
 
 def leftovers(layout: Layout) -> list[str]:
     """One line for each process, mount, network device, packet rule and cgroup of the cluster."""
-    found = [f"process {pid}: {command}" for pid, command in _processes(layout).items()]
+    found = [f"process {pid}: {command[:_SHOWN]}" for pid, command in _processes(layout).items()]
     found += [f"mount {mount}" for mount in _mounts(layout)]
     found += [f"cgroup {cgroup}" for cgroup in host.cgroups()]
     return found + host.remains()
@@ -123,7 +127,7 @@ def _processes(layout: Layout) -> dict[int, str]:
         program = Path(command.split(" ", 1)[0]).name
         ours = program.startswith(("containerd", "etcd-", "kube-")) and f"{layout.state}/" in command
         if command and (ours or (_POD_CGROUP in groups and not inside_a_pod)):
-            found[int(folder.name)] = command[:160]
+            found[int(folder.name)] = command
     return found
 
 

@@ -7,7 +7,7 @@ import pytest
 from penstock.api.v1alpha1.modelstatus import Source, Stage
 from penstock.api.v1alpha1.rollout import OnMissingEvidence
 from penstock.domain.lifecycle.desired import desired
-from penstock.domain.lifecycle.observed import Blocker, RouteView
+from penstock.domain.lifecycle.observed import RouteView
 from tests.unit.domain.given import (
     A,
     B,
@@ -323,32 +323,6 @@ def test_pending_waits_for_a_freeze_without_a_deadline() -> None:
     assert case.see(90_000) == []
     assert case.see(1, frozen="") == ["Resume", "Start"]
     assert case.candidate.since == case.look.now
-
-
-UNMEASURED: dict = {"blockers": (Blocker("NoMetricSource", "no counters"),)}
-
-
-def test_what_nothing_would_measure_is_not_started() -> None:
-    case = at(Stage.PENDING)
-    assert case.see(1, **UNMEASURED) == []
-    assert case.see(90_000) == []
-    assert case.see(1, blockers=()) == ["Start"]
-
-
-def test_no_canary_begins_where_it_is_known_that_nothing_would_be_measured() -> None:
-    case = at(Stage.SHADOW)
-    assert case.see(1, **shadowed("Pass"), **UNMEASURED) == []
-    assert (case.state.weights, case.candidate.stage) == ({A: 100}, Stage.SHADOW)
-    assert case.see(1, blockers=(), **shadowed("Pass")) == ["Advance"]
-    assert case.candidate.stage is Stage.CANARY
-
-
-def test_who_never_gets_numbers_is_taken_back_without_having_had_traffic() -> None:
-    case = at(Stage.SHADOW)
-    case.see(1, **shadowed("Pass"), **UNMEASURED)
-    assert case.see(case.look.limits.stage_deadline) == ["Reject"]
-    assert (case.state.weights, case.state.candidate) == ({A: 100}, None)
-    assert not case.state.rejected[0].quarantined
 
 
 def test_evidence_that_comes_with_a_pause_is_kept() -> None:

@@ -19,7 +19,6 @@ class Gathered:
 
     `waiting`: by gate, what it waits for. `again`: when to look again if nothing happens. `jobs`, `gone`: evaluation
     Jobs that must exist, and those that may go. `burstiness`: how bursty the stable revision's errors are.
-    `unmeasured`: why a canary could not be measured, where that is known before it begins.
     """
 
     gates: Mapping[str, GateFinding] = field(default_factory=dict)
@@ -33,5 +32,4 @@ class Gathered:
     too_little: str = ""
     actions: tuple[Action, ...] = ()
     existing: tuple[str, ...] = ()
-    unmeasured: str = ""
     burstiness: Mapping[str, Any] | None = None

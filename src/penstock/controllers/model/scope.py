@@ -64,14 +64,8 @@ class Scope:
 
         About the candidate, about the rollouts of others, and of the log what is known beside the log.
         """
-        blockers = self.seen.blockers
-        # Last: what else is in the way is graver, and what a spec that cannot be decided waits for is named by itself.
-        if gathered.unmeasured and not self.seen.undecided:
-            reason = Reason.NO_METRIC_SOURCE
-            blockers = (*blockers, Blocker(reason, describe(reason, detail=gathered.unmeasured)))
         seen = replace(
             self.seen,
-            blockers=blockers,
             gates=gathered.gates,
             shadow=gathered.shadow,
             live=gathered.live,

@@ -12,9 +12,7 @@ from penstock.domain.audit.retention import BLOCKED_ABOVE, unexported
 from penstock.domain.lifecycle.classify import wants_another
 from penstock.domain.lifecycle.observed import Failure
 from penstock.domain.lifecycle.plan import PASSING, missing_gates, next_stage
-from penstock.domain.lifecycle.transitions.step import goes_back, pods_needed, unmeasured
-
-_BEFORE_CANARY = frozenset({Stage.EVALUATING, Stage.SHADOW})
+from penstock.domain.lifecycle.transitions.step import goes_back, pods_needed
 
 
 def sentence(scope: Scope, state: Checkpoint) -> str | None:
@@ -28,8 +26,6 @@ def sentence(scope: Scope, state: Checkpoint) -> str | None:
         return export_blocked(scope, candidate.revision)
     if seen.blockers and candidate.stage in (Stage.PENDING, Stage.STARTING):
         return seen.blockers[0].message
-    if candidate.stage in _BEFORE_CANARY and (without := unmeasured(seen)) is not None:
-        return without.message
     if candidate.hold is not None:
         return describe(Reason.HELD, revision=candidate.revision, detail=candidate.hold.message)
     if candidate.blind.since is not None:
@@ -55,8 +51,6 @@ def held(scope: Scope, state: Checkpoint) -> Reason | None:
         return Reason.EVIDENCE_MISSING
     if scope.seen.frozen and candidate.stage is not Stage.ROLLING_BACK:
         return Reason.FROZEN
-    if candidate.stage in _BEFORE_CANARY and unmeasured(scope.seen) is not None:
-        return Reason.NO_METRIC_SOURCE
     if scope.seen.crowded and candidate.stage is Stage.PENDING:
         return Reason.NO_FREE_SLOT
     if scope.gathered.too_little:

@@ -20,10 +20,7 @@ MAX_REJECTED = 10
 MAX_PROOFS = 8
 MAX_REQUESTERS = 10
 FAIL = "Fail"
-# What a way back does not need: it takes no new data, and its traffic is compared with nothing.
-_OF_NEW_REVISIONS = frozenset(
-    {Reason.FEATURE_SET_NOT_VALID, Reason.FEATURE_SET_PENDING, Reason.FEATURE_SET_MISSING, Reason.NO_METRIC_SOURCE}
-)
+_OF_DATA = frozenset({Reason.FEATURE_SET_NOT_VALID, Reason.FEATURE_SET_PENDING, Reason.FEATURE_SET_MISSING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +91,16 @@ def goes_back(state: Checkpoint) -> bool:
 
 
 def hindrances(seen: Observed, *, free: bool) -> tuple[list[Blocker], str]:
-    """Return what keeps a candidate in Pending.
-
-    `free`: a way back waits neither for a freeze, a slot, data nor numbers.
-    """
+    """Return what keeps a candidate in Pending. `free`: a way back waits neither for a freeze, a slot nor data."""
     if not free:
         return list(seen.blockers), seen.frozen or seen.crowded
-    return [item for item in seen.blockers if item.reason not in _OF_NEW_REVISIONS], ""
+    return [item for item in seen.blockers if item.reason not in _OF_DATA], ""
 
 
 def held_up(state: Checkpoint, seen: Observed, weight: int) -> bool:
     """Whether more traffic has to wait: a freeze or suspension (which hold up no way back), or too few ready pods.
 
-    While the fallback serves, there is no stable revision to share the traffic with. Nor is any shared where it is
-    known that nothing would be measured: a canary would only expose clients. A gate that was asked once
+    While the fallback serves, there is no stable revision to share the traffic with. A gate that was asked once
     more and has no answer now holds too: an approval is not a bypass.
     """
     candidate = candidate_of(state)
@@ -115,13 +108,7 @@ def held_up(state: Checkpoint, seen: Observed, weight: int) -> bool:
     suspended = seen.suspended and not (candidate.cites and goes_back(state))
     alone = state.failover and weight < 100
     unproven = not candidate.cites and not candidate.bypassed and bool(missing_gates(candidate))
-    blind = weight < 100 and not candidate.cites and unmeasured(seen) is not None
-    return frozen or suspended or alone or unproven or blind or not has_capacity(state, seen, weight)
-
-
-def unmeasured(seen: Observed) -> Blocker | None:
-    """Return why a canary would be without numbers, where that is known before it begins."""
-    return next((item for item in seen.blockers if item.reason == Reason.NO_METRIC_SOURCE), None)
+    return frozen or suspended or alone or unproven or not has_capacity(state, seen, weight)
 
 
 def champion(state: Checkpoint, seen: Observed) -> dict[str, int]:
