@@ -11,7 +11,7 @@ import pytest
 from penstock.kube.resources import HTTPROUTES
 from tests.controller.release import BADLY, CANARY, WELL, ReleaseWorld, rollout
 from tests.controller.traffic import Load
-from tests.controller.world import digest, revision_of
+from tests.controller.world import digest, revision_of, spec_of
 from tests.support.kubelet import READY, STARTING
 
 Json = dict[str, Any]
@@ -264,43 +264,27 @@ def own_server(content: str) -> Json:
     return {"artifact": artifact, "serving": {"runtime": "Custom", "custom": {"image": image, "port": 9000}}}
 
 
-async def test_servers_that_count_nothing_get_no_canary(release: ReleaseWorld) -> None:
+@pytest.mark.parametrize("before", ["own server", "built-in server"])
+async def test_a_server_that_counts_nothing_is_not_kept_in_a_canary(release: ReleaseWorld, before: str) -> None:
     release.operator()
-    stable = await release.serving(own_server("a"))
-    release.traffic.bare.add(stable)
-    await release.edit(**rollout(**ALONE))
-
-    async def is_known() -> bool:
-        return release.traffic.turned_away[stable] >= 2
-
-    await release.until(is_known, "the operator has heard that nothing is counted")
-    new = await release.candidate()
-    said = await release.says("Progressing", "Unknown", "NoMetricSource")
-    assert "has no /metrics" in said["message"]
-    assert (await release.status())["candidate"]["stage"] == "Pending"
-    await release.still()
-    assert await release.weights() == {stable: 100}
-    await release.edit(rollout={"canary": None})
-    await release.serves(new)
-
-
-async def test_a_server_that_turns_out_to_count_nothing_gets_no_traffic(release: ReleaseWorld) -> None:
-    release.operator()
-    stable = await release.champion(**ALONE)
+    stable = await release.serving(own_server("a") if before == "own server" else spec_of())
     own = own_server("b")
     new = revision_of(own)
-    release.traffic.bare.add(new)
-    release.traffic.loads[new] = WELL
-    await release.edit(**own)
-    await release.waits_for("has no /metrics")
-    await release.says("Progressing", "Unknown", "NoMetricSource")
-    await release.still()
-    assert await release.weights() == {stable: 100}
-    release.traffic.bare.clear()
-    await release.serves(new)
-    assert "Canary" in {
-        (record["spec"]["result"].get("candidate") or {}).get("stage") for record in await release.records()
-    }
+    release.traffic.bare |= {new, stable} if before == "own server" else {new}
+    release.traffic.loads |= {stable: WELL, new: WELL}
+    await release.edit(**own, **rollout(**{**ALONE, "canary": LONG}))
+    await release.decided("Applied")
+
+    async def is_heard() -> bool:
+        return release.traffic.turned_away[new] >= 3
+
+    await release.until(is_heard, "the operator has heard that nothing is counted")
+    release.pass_time(31)
+    rejected = await release.says("CandidateRejected", "True", "NoMetricSource")
+    assert "/metrics answers 404" in rejected["message"]
+    await release.shares({stable: 100})
+    assert await release.quarantined() == {}
+    await release.log_is_sound()
 
 
 async def test_without_a_gateway_a_canary_is_refused(release: ReleaseWorld) -> None:

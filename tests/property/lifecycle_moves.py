@@ -207,7 +207,7 @@ def live_says(world: World, choose: Choose) -> None:
 
 def source_fails(world: World, choose: Choose) -> None:
     """Nothing can be measured, or it can again."""
-    world.sighted = choose([False, False, True, None])
+    world.sighted, world.unmeasurable = choose([False, False, True, None]), choose([True, False])
 
 
 def spec_changes(world: World, choose: Choose) -> None:
@@ -279,7 +279,7 @@ def step_runs(world: World, choose: Choose) -> None:
     gateway_takes(world, choose)
     world.decide()
     world.pass_time(choose([59, 61]))
-    world.sighted = choose([True, True, False, None])
+    world.sighted, world.unmeasurable = choose([True, True, False, None]), choose([True, False])
     world.requests[world.about(world.state or state)] = choose([99, 100, 100])
     found = world.findings.setdefault((candidate.revision, candidate.entered), {})
     found.update({name: choose(["Pass", "Pass", "Inconclusive", "NoData", "Fail"]) for name in ANALYSES[:1]})

@@ -151,6 +151,9 @@ class Never:
         if full and event == "ActionRefused":
             said = commit.inputs["action"]["type"]
             must(said in ("Reject", "Rollback"), "a log that is full is not filled with refusals", said)
+        if event == "EvidenceLost" and seen.live.unmeasurable and old.candidate is not None:
+            shown = new.weights.get(old.candidate.revision, 0)
+            must(going_back or not shown, "nobody is shown what nothing counts", commit.rule)
         if seen.suspended or seen.frozen or full:
             exempt = _ordered_back(new) or (new.candidate is not None and new.candidate.cites > 0)
             must(exempt or not _gains(old, new), "no more traffic while suspended or frozen", commit.rule)

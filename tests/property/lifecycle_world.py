@@ -130,6 +130,7 @@ class World:
     requests: dict[Any, int] = field(default_factory=dict)
     crashes: set[Any] = field(default_factory=set)
     sighted: bool | None = True
+    unmeasurable: bool = False
     actions: list[Action] = field(default_factory=list)
     given: int = 0
     state: Checkpoint | None = None
@@ -251,6 +252,7 @@ class World:
         found = self.findings.get((candidate.revision, candidate.entered), {})
         return LiveView(
             sighted=self.sighted,
+            unmeasurable=self.unmeasurable and self.sighted is False,
             message="" if self.sighted else "the metrics do not answer",
             requests=self.requests.get(self.about(state), 0),
             findings=tuple(Finding(name, found.get(name, "Inconclusive"), name, n=10) for name in ANALYSES),

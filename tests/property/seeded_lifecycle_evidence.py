@@ -12,7 +12,7 @@ from penstock.api.v1alpha1.modelstatus import Stage
 from penstock.domain.approval import rules
 from penstock.domain.lifecycle import classify, evidence, people, plan
 from penstock.domain.lifecycle.stages import Event
-from penstock.domain.lifecycle.transitions import back, begin, forward, stable, step
+from penstock.domain.lifecycle.transitions import back, begin, clock, forward, stable, step
 from penstock.domain.lifecycle.transitions import people as commands
 from penstock.domain.lifecycle.transitions.step import Step
 from tests.property.seeded_lifecycle_planting import Seed, after, bug, of_candidate
@@ -36,6 +36,13 @@ def proof_of_an_older_gate_counts(seed: Seed) -> None:
 def inconclusive_is_a_pass(seed: Seed) -> None:
     """Nobody is asked about an inconclusive verdict."""
     seed.function(plan.PASSING, plan.PASSING | {"Inconclusive"})
+
+
+@bug
+def numbers_that_never_come_are_waited_for(seed: Seed) -> None:
+    """A candidate whose server counts nothing is kept in front of clients."""
+    old = clock.evidence_lost
+    seed.function(old, lambda state, seen: old(state, replace(seen, live=replace(seen.live, unmeasurable=False))))
 
 
 @bug

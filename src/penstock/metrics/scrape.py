@@ -19,6 +19,8 @@ from penstock.metrics.provider import TrackQuery
 SECONDS = 2.0
 MOST_BYTES = 1024 * 1024
 _AT_ONCE = 16
+# What says no word about the page.
+_LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 def _now() -> datetime:
@@ -62,8 +64,10 @@ class Scrape:
                 status, body = await self._client.fetch(
                     Request(url=f"http://{host}:{port}/metrics", seconds=SECONDS, most_bytes=MOST_BYTES)
                 )
-            if status == HTTPStatus.NOT_FOUND:
-                return SourceUnavailable(Problem.NO_METRIC_SOURCE, f"the server of pod {pod} has no /metrics")
+            if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _LATER:
+                return SourceUnavailable(
+                    Problem.NO_METRIC_SOURCE, f"the server of pod {pod} shows no counters: /metrics answers {status}"
+                )
             if status != HTTPStatus.OK:
                 return SourceUnavailable(Problem.UNREACHABLE, f"pod {pod} answers {status} when asked for its counters")
             counts = runtime.counts(_samples(body, pod), pod)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from penstock.api.v1alpha1.modelstatus import Source, Stage
@@ -323,6 +325,17 @@ def test_pending_waits_for_a_freeze_without_a_deadline() -> None:
     assert case.see(90_000) == []
     assert case.see(1, frozen="") == ["Resume", "Start"]
     assert case.candidate.since == case.look.now
+
+
+def test_servers_that_count_nothing_are_not_waited_for() -> None:
+    case = at(Stage.CANARY)
+    case.routed(1)
+    blind = replace(live(sighted=False)["live"], unmeasurable=True, message="the server of pod b-1 shows no counters")
+    assert case.see(1, live=blind) == ["RollBack"]
+    assert case.state.weights == {A: 100}
+    case.routed(1)
+    (refused,) = case.state.rejected
+    assert (refused.reason, refused.message, refused.quarantined) == ("NoMetricSource", blind.message, False)
 
 
 def test_evidence_that_comes_with_a_pause_is_kept() -> None:

@@ -183,7 +183,7 @@ async def test_no_pod_and_no_answer(client: HttpClient) -> None:
 async def test_a_server_without_such_a_page_is_no_source(client: HttpClient) -> None:
     with Exporter() as exporter:
         exporter.missing = True
-        with pytest.raises(SourceUnavailable, match="has no /metrics") as refused:
+        with pytest.raises(SourceUnavailable, match="/metrics answers 404") as refused:
             await Scrape(client).read(query(exporter.port, "127.0.0.1"))
     assert refused.value.reason is Problem.NO_METRIC_SOURCE
     assert refused.value.uncounted == {"pod-127.0.0.1": refused.value.message}

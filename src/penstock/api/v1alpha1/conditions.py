@@ -153,8 +153,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.NOT_APPROVED: "{subject} was not approved in time; ask for it again with kubectl penstock retry",
     Reason.EVIDENCE_MISSING: "Nothing can be measured about {subject}; bring the source of the numbers back",
     Reason.NO_METRIC_SOURCE: (
-        "{subject} gets no canary, since nothing counts its requests; show the counters of docs/metrics-sources.md at"
-        " port 9090, set a MetricSource over the gateway's, or leave rollout.canary out"
+        "{subject} cannot have a canary, since its server or the stable one's counts no requests; let both show the"
+        " counters of the model server at port 9090, set a MetricSource over the gateway's, or leave rollout.canary out"
     ),
     Reason.TOO_LITTLE_TRAFFIC: (
         "{subject} gets too little traffic to be judged before its deadline; give it more, or promote it by hand"

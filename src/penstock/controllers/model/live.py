@@ -33,8 +33,6 @@ AT_ONCE = 32
 # A status that changes with every reading would be written with every reading.
 HISTORY_KEPT_EVERY = timedelta(minutes=15)
 _COMPARED = frozenset({Stage.CANARY, Stage.AWAITING_APPROVAL})
-# Its pods are there or to come, and no request has reached them yet.
-_COMING = frozenset({Stage.STARTING, Stage.EVALUATING, Stage.SHADOW})
 
 
 class Live:
@@ -66,15 +64,13 @@ class Live:
             return Gathered()
         tracks = _tracks(scope, state, canary)
         meter = self._meter(key, tracks, scope, state, now)
-        found = Gathered(
-            burstiness=self._burstiness(key, meter, scope, now), unmeasured=_unmeasured(scope, state, meter)
-        )
+        found = Gathered(burstiness=self._burstiness(key, meter, scope, now))
         if meter.session is None:
             return found
         try:
             results = meter.session.results(meter.history, now)
             expected, too_little = _ahead(results, scope, state, now)
-            return replace(found, live=_view(meter, results, now), eta=expected, too_little=too_little)
+            return replace(found, live=_view(scope, meter, results, now), eta=expected, too_little=too_little)
         except Exception:
             # Numbers that cannot be made out are missing evidence: people and crashes can still take a candidate back.
             logger.exception("%s/%s: what was read cannot be compared", *key)
@@ -125,7 +121,6 @@ class Live:
 
     async def _run(self, key: ModelKey) -> None:
         while (meter := self._meters.get(key)) is not None:
-            before = meter.asked, meter.uncounted
             async with self._turns:
                 try:
                     await self._reader.read(meter)
@@ -133,11 +128,7 @@ class Live:
                     logger.exception("%s/%s: a reading failed", *key)
                     meter.trouble = "a reading failed; the operator's log says why"
                     meter.failed(self._clock())
-            if (
-                meter.session is not None
-                or (meter.asked, meter.uncounted) != before
-                or self._has_to_be_kept(key, meter)
-            ):
+            if meter.session is not None or self._has_to_be_kept(key, meter):
                 self._wake(key)
             await asyncio.sleep(self._look_seconds)
 
@@ -158,10 +149,13 @@ class Live:
         return meter.busy and key in self._kept and self._clock() - self._kept[key][0] >= HISTORY_KEPT_EVERY
 
 
-def _view(meter: Meter, results: Sequence[AnalysisResult], now: datetime) -> LiveView:
+def _view(scope: Scope, meter: Meter, results: Sequence[AnalysisResult], now: datetime) -> LiveView:
+    sighted = meter.sighted(now)
+    without = _counts_nothing(scope, meter) if sighted is False else ""
     return LiveView(
-        sighted=meter.sighted(now),
-        message=meter.trouble or "no numbers yet",
+        sighted=sighted,
+        unmeasurable=bool(without),
+        message=without or meter.trouble or "no numbers yet",
         requests=max((item.step_n for item in results), default=0),
         findings=measures.findings(results),
         tests=meters.kept(meter),
@@ -199,14 +193,13 @@ def _tracks(scope: Scope, state: Checkpoint, canary: Canary) -> Tracks:
     compared = candidate is not None and candidate.stage in _COMPARED and candidate.plan is not None
     compared = compared and candidate is not None and not candidate.cites and _has_begun(state)
     revision = candidate.revision if compared and candidate is not None else None
-    coming = candidate.revision if candidate is not None and candidate.stage in _COMING else None
     pods = {
         name: {
             pod["metadata"]["name"]: pod["status"]["podIP"]
             for pod in scope.pods.get(name, [])
             if pod.get("status", {}).get("podIP") and not pod["metadata"].get("deletionTimestamp")
         }
-        for name in (stable, revision, coming)
+        for name in (stable, revision)
         if name
     }
     return Tracks(
@@ -229,28 +222,18 @@ def _port(scope: Scope, revision: str) -> int:
     return server_port(spec) if spec else names.REVISION_PORT
 
 
-def _unmeasured(scope: Scope, state: Checkpoint, meter: Meter) -> str:
-    """Why a canary that has not begun would be without numbers: a server of the owner's own shows no counters.
+def _counts_nothing(scope: Scope, meter: Meter) -> str:
+    """Say that a server of the owner's own was asked and shows no counters, so that waiting brings no numbers.
 
-    Of the built-in server that says only that it does not answer now. Pods that run beside the stable revision's have
-    to be asked first; before they are made nobody waits for an answer.
+    Of the built-in server the same would only say that it does not answer now.
     """
-    tracks = meter.tracks
-    coming = state.candidate is not None and state.candidate.stage in _COMING
-    if tracks.candidate is not None or (state.candidate is not None and state.candidate.cites):
-        return ""
-    for revision, pods in tracks.pods.items():
+    for revision, pods in meter.tracks.pods.items():
         spec = scope.revisions.get(revision)
-        if spec is None or spec.runtime is not Runtime.CUSTOM:
-            continue
-        ready = ready_addresses(scope.pods.get(revision, []))
-        for pod, address in pods.items():
-            if address not in ready:
-                continue
-            if pod in meter.uncounted:
-                return meter.uncounted[pod]
-            if coming and pod not in meter.asked:
-                return f"pod {pod} is yet to be asked for its counters"
+        if spec is not None and spec.runtime is Runtime.CUSTOM:
+            ready = ready_addresses(scope.pods.get(revision, []))
+            for pod, said in meter.uncounted.items():
+                if pods.get(pod) in ready:
+                    return said
     return ""
 
 

@@ -32,8 +32,7 @@ UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 class Tracks:
     """Whose counters are read.
 
-    `pods`: revision → name of pod → address, also of a candidate that is not compared yet; `ports`: revision → where
-    its pods serve. `entered`: the decision by
+    `pods`: revision → name of pod → address; `ports`: revision → where its pods serve. `entered`: the decision by
     which the candidate became one; with its revision it names the comparison. `candidate` None: only the stable
     revision gets to be known.
     """
@@ -58,7 +57,7 @@ class Meter:
     `good`: when both tracks last had numbers. `failing_since`: when the first reading after that lacked some.
     `interval`: seconds between two numbers of the source, 0 if it is always up to date. `total`: what the stable
     revision's pods had counted; `busy`: that has changed since the history was kept.
-    `asked`: the pods that the last reading was about; `uncounted`: as in `Reading`, of those.
+    `uncounted`: as in the last `Reading`.
     """
 
     tracks: Tracks
@@ -73,7 +72,6 @@ class Meter:
     task: asyncio.Task[None] | None = None
     total: int | None = None
     busy: bool = False
-    asked: frozenset[str] = frozenset()
     uncounted: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -125,7 +123,6 @@ class Reader:
         except SourceUnavailable as problem:
             meter.trouble = f"{problem.reason}: {problem.message}"
             meter.uncounted = problem.uncounted
-        meter.asked = frozenset(pod for group in tracks.pods.values() for pod in group)
         if tracks != meter.tracks:
             return  # it is about something else by now
         if tracks.candidate is None:

@@ -118,6 +118,7 @@ class LiveView:
 
     `sighted`: whether something is measured; None while there is nothing to measure yet. `message`: what is
     missing. `requests`: the candidate's in the present step. `tests`: the state the comparison can go on from.
+    `unmeasurable`: what is missing will not come by itself, since a server counts nothing.
     """
 
     sighted: bool | None = None
@@ -125,6 +126,7 @@ class LiveView:
     requests: int = 0
     findings: tuple[Finding, ...] = ()
     tests: Mapping[str, Any] | None = None
+    unmeasurable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,12 +46,15 @@ def resume(state: Checkpoint, seen: Observed) -> Step | None:
 
 
 def evidence_lost(state: Checkpoint, seen: Observed) -> Step | None:
-    """Nothing can be measured any more: hold, unless the plan would rather go back.
+    """Nothing can be measured any more: hold, unless the plan would rather go back or waiting is of no use.
 
-    A way back that somebody ordered holds too: what is being left gets no traffic back because numbers are missing.
+    A canary of servers that count nothing would show a revision to clients and learn nothing. A way back that somebody
+    ordered holds in any case: what is being left gets no traffic back because numbers are missing.
     """
     candidate = candidate_of(state)
     plan = candidate.plan
+    if seen.live.unmeasurable and not goes_back(state):
+        return take_back(state, seen, Failure(Reason.NO_METRIC_SOURCE, seen.live.message, permanent=True))
     if plan is not None and plan.on_missing_evidence is OnMissingEvidence.ROLLBACK and not goes_back(state):
         return take_back(state, seen, Failure(Reason.EVIDENCE_MISSING, seen.live.message, permanent=True))
     blind = candidate.blind.model_copy(update={"since": seen.now})
