@@ -224,7 +224,9 @@ def test_a_cluster_of_another_folder_is_cleared_once_it_is_dead(tmp_path, monkey
     monkeypatch.setattr(teardown, "stop_everything", lambda layout, watch: cleared.append(layout.state))
     daemons = Daemons(tmp_path / "run", tmp_path / "logs")
     daemons.start("apiserver", ["bash", "-c", f"exec -a 'kube-apiserver --audit-log={theirs}/log' sleep 60"])
-    wait_for("another name", lambda: "kube-apiserver" in _command(daemons.pid("apiserver")), seconds=10, hint="")
+    wait_for(
+        "another name", lambda: _command(daemons.pid("apiserver")).startswith("kube-apiserver"), seconds=10, hint=""
+    )
     try:
         with pytest.raises(ClusterError, match=f"PENSTOCK_CACHE={theirs.parent} "):
             teardown.make_room(Layout(tmp_path / "ours"), Stopwatch())
